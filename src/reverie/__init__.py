@@ -1,0 +1,39 @@
+"""reverie: deep generative models that learn your data, dream more of it, and show the evidence."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "RBM": "reverie.models.rbm",
+    "CD": "reverie.learning.contrastive",
+    "PCD": "reverie.learning.contrastive",
+    "Exact": "reverie.learning.contrastive",
+    "Estimate": "reverie.contract",
+    "Run": "reverie.run",
+    "load": "reverie.registry",
+    "ReverieError": "reverie.errors",
+}
+__all__ = ["CD", "PCD", "RBM", "Estimate", "Exact", "ReverieError", "Run", "__version__", "load"]
+
+if TYPE_CHECKING:
+    from reverie.contract import Estimate
+    from reverie.errors import ReverieError
+    from reverie.learning.contrastive import CD, PCD, Exact
+    from reverie.models.rbm import RBM
+    from reverie.registry import load
+    from reverie.run import Run
+
+
+def __getattr__(name: str) -> Any:
+    # Importing torch takes a second or two, and `reverie --help` needs none of it.
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'reverie' has no attribute {name!r}; its public names are {', '.join(__all__)}")
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -1,0 +1,102 @@
+"""Seeded randomness, the only source of it.
+
+On a CPU, ``torch.rand`` and ``torch.bernoulli`` run on one core and cost more than the matrix product that feeds
+them. Raw words of NumPy's SFC64 (Doty-Humphrey's small fast chaotic generator) cost an eighth of that, so a draw
+takes 32 raw bits, keeps the upper 24 and compares: every threshold is a multiple of 2⁻²⁴, the spacing of float32 just
+below one, and a probability is off by at most 2⁻²⁴. On a GPU, torch's own generator is fast and is used.
+
+The whole state is one tensor, so that a run which goes on from a checkpoint draws what it would have drawn.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+_UNIT = 2.0**-24
+
+
+class Random:
+    """A stream of random numbers on one device.
+
+    Args:
+        seed: any integer; equal seeds and names give equal streams.
+        name: keeps the streams of one seed apart (``"noise"``, ``"order/3"``).
+        device: where the numbers are needed.
+    """
+
+    def __init__(self, seed: int = 0, name: str = "", device: str | torch.device = "cpu") -> None:
+        self.seed, self.name, self.device = int(seed), name, torch.device(device)
+        words = np.frombuffer(hashlib.sha256(f"{self.seed}/{name}".encode()).digest(), dtype=np.uint32)
+        self._bits = np.random.SFC64(np.random.SeedSequence(words.tolist()))
+        self._numpy = np.random.Generator(self._bits)
+        self._torch = None if self.device.type == "cpu" else torch.Generator(self.device)
+        if self._torch is not None:
+            self._torch.manual_seed(int(words[:2].view(np.uint64)[0] >> 1))
+
+    def stream(self, name: str) -> Random:
+        """Another stream of the same seed; it does not depend on what was drawn from this one."""
+        return Random(self.seed, f"{self.name}/{name}", self.device)
+
+    def uniform(self, shape: tuple[int, ...]) -> Tensor:
+        """Float32 multiples of 2⁻²⁴ in [0, 1)."""
+        if self._torch is not None:
+            return torch.rand(shape, generator=self._torch, device=self.device)
+        return torch.mul(self._raw24(shape), _UNIT)
+
+    def bernoulli(self, p: Tensor) -> Tensor:
+        """Zeros and ones of ``p``'s shape and type, each one with its probability to within 2⁻²⁴."""
+        if self._torch is None and p.dtype is torch.float32:
+            # ceil(p − u) is 1 where p > u and 0 (or −0) elsewhere: two passes, no boolean in between.
+            return torch.sub(p, self._raw24(tuple(p.shape)), alpha=_UNIT).ceil_()
+        return (p > self.uniform(tuple(p.shape)).to(p.dtype)).to(p.dtype)
+
+    def normal(self, shape: tuple[int, ...]) -> Tensor:
+        """Standard normal draws, float32."""
+        if self._torch is not None:
+            return torch.randn(shape, generator=self._torch, device=self.device)
+        return torch.from_numpy(self._numpy.standard_normal(shape, dtype=np.float32))
+
+    def permutation(self, n: int) -> NDArray[np.int64]:
+        """The numbers 0 to n − 1 in random order, on the CPU."""
+        return self._numpy.permutation(n)
+
+    def integers(self, high: int, size: int) -> NDArray[np.int64]:
+        """Draws from 0 to high − 1, with replacement, on the CPU."""
+        return self._numpy.integers(high, size=size)
+
+    def choice(self, p: NDArray[Any], size: int) -> NDArray[np.int64]:
+        """Indices drawn with probabilities ``p``, on the CPU."""
+        return self._numpy.choice(len(p), size=size, p=p)
+
+    @property
+    def state(self) -> Tensor:
+        """Everything that decides the draws to come: int64 on the CPU, as many words as the generators need."""
+        inner = self._bits.state
+        words = np.array([*inner["state"]["state"], inner["has_uint32"], inner["uinteger"]], dtype=np.uint64)
+        own = torch.from_numpy(words.view(np.int64))
+        return own if self._torch is None else torch.cat([own, self._torch.get_state().to(torch.int64)])
+
+    @state.setter
+    def state(self, state: Tensor) -> None:
+        words = state.cpu().numpy()[:6].view(np.uint64)
+        self._bits.state = {
+            "bit_generator": "SFC64",
+            "state": {"state": words[:4].copy()},
+            "has_uint32": int(words[4]),
+            "uinteger": int(words[5]),
+        }
+        if self._torch is not None:
+            self._torch.set_state(state[6:].to(torch.uint8).cpu())
+
+    def _raw24(self, shape: tuple[int, ...]) -> Tensor:
+        """Integers 0 to 2²⁴ − 1, int32: the upper bits of raw words."""
+        n = int(np.prod(shape))
+        raw = self._bits.random_raw((n + 1) // 2).view(np.int32)
+        halves = torch.from_numpy(raw)[:n].view(shape)
+        return halves.bitwise_right_shift_(8).bitwise_and_(0xFFFFFF)
