@@ -1,0 +1,94 @@
+"""From the user's numbers to zeros and ones: the four protocols of binary data, never to be mixed.
+
+===============  =====================================================================================================
+``"threshold"``  x > the midpoint of the column's smallest and largest training value
+a number         x > that number, in every column (7 for digits of 0 to 16, 127 for 8-bit pixels)
+``"fixed"``      values in [0, 1] are probabilities; one seeded draw of the training data, and one of whatever is scored
+``"dynamic"``    values in [0, 1] are probabilities; a fresh draw at every visit, a seeded one of whatever is scored
+None             the data are zeros and ones already; anything else is refused
+===============  =====================================================================================================
+
+For ``"fixed"`` and ``"dynamic"``, 8-bit pixels (uint8 with values above 1) count as value / 255.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from reverie.errors import DataError
+from reverie.random import Random
+
+Binarise = Literal["threshold", "fixed", "dynamic"] | float | None
+
+
+def thresholds(x: NDArray[Any], how: Binarise) -> Tensor | None:
+    """The threshold of each column, (D,) float64, or None for the protocols without one."""
+    if how == "threshold":
+        low, high = np.nanmin(x, 0).astype(np.float64), np.nanmax(x, 0).astype(np.float64)
+        return torch.from_numpy(low + (high - low) / 2)
+    if isinstance(how, int | float):
+        return torch.full((x.shape[1],), float(how), dtype=torch.float64)
+    return None
+
+
+def binarise(x: NDArray[Any], how: Binarise, threshold: Tensor | None, rng: Random) -> Tensor:
+    """Rows (n, D) as uint8 zeros and ones; for ``"dynamic"`` as the probabilities that :func:`visit` draws from.
+
+    Raises:
+        DataError: names the first row and column whose value the protocol cannot take.
+    """
+    if threshold is not None:
+        return torch.from_numpy((x > threshold.numpy()).astype(np.uint8))
+    if how is None:
+        _refuse(x, (x == 0) | (x == 1), "0 or 1; give binarise='threshold', a number, 'fixed' or 'dynamic'")
+        return torch.from_numpy(x.astype(np.uint8))
+    probabilities = _probabilities(x)
+    return probabilities if how == "dynamic" else _draw_once(probabilities, rng)
+
+
+def visit(rows: Tensor, how: Binarise, rng: Random) -> Tensor:
+    """Stored rows (B, D) as float zeros and ones: bits as they are, the probabilities of ``"dynamic"`` by a draw."""
+    return rng.bernoulli(means(rows, how)) if how == "dynamic" else rows.to(torch.get_default_dtype())
+
+
+def means(rows: Tensor, how: Binarise) -> Tensor:
+    """Expectation of what :func:`visit` gives: (B, D) floats."""
+    levels = 255.0 if how == "dynamic" and rows.dtype is torch.uint8 else 1.0
+    return rows.to(torch.get_default_dtype()) / levels
+
+
+def describe(how: Binarise) -> str:
+    """The protocol in words, to stand beside a number."""
+    if how is None:
+        return "binary data as given"
+    if isinstance(how, int | float):
+        return f"binarised at x > {how:g}"
+    return {
+        "threshold": "binarised at each column's training midpoint",
+        "fixed": "one seeded draw, values as probabilities",
+        "dynamic": "a fresh draw at every visit, values as probabilities (scored on one seeded draw)",
+    }[how]
+
+
+def _probabilities(x: NDArray[Any]) -> Tensor:
+    if x.dtype == np.uint8 and x.size and x.max() > 1:
+        return torch.from_numpy(x)  # stays one byte an entry; means() divides by 255
+    _refuse(x, (x >= 0) & (x <= 1), "probabilities in [0, 1]; divide by the largest value the data can have")
+    return torch.from_numpy(x.astype(np.float32))
+
+
+def _draw_once(probabilities: Tensor, rng: Random) -> Tensor:
+    """One draw, block by block, so that bytes never become floats all at once."""
+    blocks = probabilities.split(4096)
+    return torch.cat([visit(rows, "dynamic", rng).to(torch.uint8) for rows in blocks])
+
+
+def _refuse(x: NDArray[Any], good: NDArray[np.bool_], wanted: str) -> None:
+    if not good.all():
+        row, column = np.argwhere(~good)[0]
+        raise DataError(f"row {row}, column {column} holds {x[row, column]}, but binary models take {wanted}")

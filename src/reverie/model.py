@@ -1,0 +1,295 @@
+"""The estimator's base: scikit-learn's conventions on one side, the loop, evidence and storage on the other.
+
+A family inherits from it, states its equations, and says how its arguments become parameters. Public verbs take NumPy
+arrays or torch tensors of any shape (n, …) and return NumPy arrays; the equations take and return tensors.
+"""
+
+from __future__ import annotations
+
+import copy
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import Tensor
+
+from reverie import __version__, device, parameters, storage
+from reverie.binary import Binarise, binarise, describe, means, thresholds, visit
+from reverie.contract import Curve, Estimate, LogPartition, Metrics, Picture
+from reverie.errors import CorruptFileError, DataError, UsageError
+from reverie.evidence.likelihood import estimate
+from reverie.learning.loop import Listener, Principle, Training
+from reverie.random import Random
+from reverie.units import Bernoulli
+
+Array = NDArray[Any]
+ROWS = 4096
+"""Rows that are taken at a time where all of them at once would need too much memory."""
+
+
+class Model(BaseEstimator):
+    """A generative model: it learns from rows, and says what it can of new ones.
+
+    Attributes:
+        params_: the parameters that learning moves, by their symbols in the equations.
+        buffers_: other tensors that belong to the fitted model.
+        shape_: shape of one example, as it came.
+        dtype_: NumPy type of the training data, in which draws are returned.
+        n_features_in_: entries of one example.
+        history_: one dictionary of figures for each epoch.
+    """
+
+    name: ClassVar[str]
+    curves: ClassVar[tuple[Curve, ...]] = ()
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    seed: int
+    device: str
+
+    # What a family states -------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def encode_rows(self, x: Array, rng: Random) -> Tensor:
+        """Checked rows (n, D) as the tensor that training stores."""
+
+    @abstractmethod
+    def learn_encoding(self, x: Array) -> dict[str, Tensor]:
+        """Buffers that :meth:`encode_rows` needs, from the training rows (n, D)."""
+
+    @abstractmethod
+    def prepare(self, rows: Tensor, rng: Random) -> Tensor:
+        """Stored rows (B, D) as the equations want them."""
+
+    @abstractmethod
+    def initialise(self, rows: Tensor, rng: Random) -> dict[str, Tensor]:
+        """Parameters before learning, from the stored rows (n, D)."""
+
+    @abstractmethod
+    def principle(self) -> Principle:
+        """The learning principle that the constructor's arguments chose."""
+
+    @abstractmethod
+    def monitor(self, train: Tensor, validation: Tensor | None, rng: Random) -> Metrics:
+        """Deterministic figures of an epoch on a few prepared rows of each split."""
+
+    def pictures(self, x: Array, rng: Random) -> list[Picture]:
+        """Images that show what the model has learned, where the data are images."""
+        return []
+
+    def baseline(self, train: Any, X: Any) -> Estimate:
+        """Mean log-likelihood of X under independent columns fitted to ``train``, on the model's base measure."""
+        raise UsageError(f"{type(self).__name__} has no density, so no baseline to compare one with")
+
+    def remember(self, training: Training) -> None:
+        """Keep what of the learning state belongs to the fitted model."""
+
+    # Fitting --------------------------------------------------------------------------------------------------------
+
+    def fit(self, X: Any, y: Any = None, *, validation: Any = None, listeners: Iterable[Listener] = ()) -> Self:
+        """Learn from X.
+
+        Args:
+            X: (n, …) array or tensor.
+            y: ignored; here for scikit-learn's pipelines.
+            validation: rows of the same shape that are only watched, for ``history_``.
+            listeners: called with :class:`~reverie.learning.loop.Progress` as the training goes on.
+
+        Raises:
+            UsageError: an argument of the constructor is not what it takes.
+            DataError: X is not what the model takes.
+            DivergedError: the parameters stopped being finite; the last finite ones are kept.
+            OutOfMemoryError: names a batch size to try.
+        """
+        training = self.begin(X, validation)
+        try:
+            training.run(listeners)
+        finally:
+            self.end(training)
+        return self
+
+    def begin(self, X: Any, validation: Any = None) -> Training:
+        """Check arguments and data, make the first parameters, and return the training that has not begun."""
+        parameters.check(self)
+        x = self._validated(X, reset=True)
+        rng = Random(self.seed, self.name)
+        where = device.resolve(self.device)
+        self.buffers_: dict[str, Tensor] = self.learn_encoding(x)
+        rows = self.encode_rows(x, rng.stream("train")).to(where)
+        watched = None
+        if validation is not None and len(validation):
+            watched = self.encode_rows(self._validated(validation), rng.stream("validation")).to(where)
+        first = self.initialise(rows, rng.stream("initial"))
+        self.params_: dict[str, Tensor] = {name: p.to(where) for name, p in first.items()}
+        self.__dict__.pop("log_partition_", None)
+        return Training(
+            self,
+            self.principle(),
+            rows,
+            watched,
+            epochs=self.epochs,
+            batch_size=min(self.batch_size, len(rows)),
+            learning_rate=self.learning_rate,
+            seed=self.seed,
+        )
+
+    def end(self, training: Training) -> None:
+        """Take over what the training has reached."""
+        self.history_ = list(training.history)
+        self.n_iter_ = training.epoch
+        self.remember(training)
+
+    # Rows in and out ------------------------------------------------------------------------------------------------
+
+    def _validated(self, X: Any, reset: bool = False, gaps: bool = False) -> Array:
+        """Rows (n, D) of any numeric type, checked as scikit-learn checks them."""
+        if isinstance(X, Tensor):
+            X = X.numpy(force=True)
+        shape = np.shape(X)
+        if len(shape) > 2:
+            X = np.asarray(X).reshape(shape[0], -1)
+        if not reset:
+            self._check_shape(shape)
+        x: Array = validate_data(
+            self, X, reset=reset, dtype="numeric", ensure_all_finite="allow-nan" if gaps else True, order="C"
+        )
+        if reset:
+            self.shape_ = tuple(shape[1:])
+            self.dtype_ = np.dtype(x.dtype).name
+        return x
+
+    def _check_shape(self, shape: tuple[int, ...]) -> None:
+        if len(shape) > 2 and tuple(shape[1:]) != self.shape_ and int(np.prod(shape[1:])) != self.n_features_in_:
+            raise DataError(
+                f"{type(self).__name__} was fitted on examples of shape {self.shape_}, but these have shape {shape[1:]}"
+            )
+
+    def _encoded(self, X: Any) -> Tensor:
+        """New rows as the equations want them: (n, D) on the model's device, with the seeded draws of the protocol."""
+        check_is_fitted(self, "params_")
+        rng = Random(self.seed, f"{self.name}/scored")
+        x = self._validated(X)
+        return self.prepare(self.encode_rows(x, rng).to(self._where), rng.stream("visit"))
+
+    def _returned(self, v: Tensor, dtype: str | None = None) -> Array:
+        """Rows (n, D) in the shape, and unless said otherwise the type, of the training data."""
+        array: Array = v.numpy(force=True).reshape(len(v), *self.shape_)
+        return array.astype(dtype or self.dtype_)
+
+    @property
+    def _where(self) -> torch.device:
+        return next(iter(self.params_.values())).device
+
+    def in_double(self) -> Self:
+        """The same model with float64 parameters, for figures that are to be trusted in the last digits."""
+        twin = copy.copy(self)
+        twin.params_ = {name: p.double() for name, p in self.params_.items()}
+        twin.buffers_ = {name: p.double() if p.is_floating_point() else p for name, p in self.buffers_.items()}
+        return twin
+
+    # Files ----------------------------------------------------------------------------------------------------------
+
+    def save(self, path: str | Path) -> None:
+        """Write the model folder ``path`` (safetensors and JSON with checksums); :func:`reverie.load` reads it."""
+        check_is_fitted(self, "params_")
+        tensors = {f"params.{k}": p for k, p in self.params_.items()} | {
+            f"buffers.{k}": p for k, p in self.buffers_.items()
+        }
+        saved = {
+            "reverie": __version__,
+            "model": self.name,
+            "parameters": parameters.to_json(self),
+            "fitted": self._fitted_to_json(),
+        }
+        storage.save_model(Path(path), saved, tensors)
+
+    def _fitted_to_json(self) -> dict[str, Any]:
+        fitted = {
+            "shape_": list(self.shape_),
+            "dtype_": self.dtype_,
+            "n_features_in_": self.n_features_in_,
+            "n_iter_": self.n_iter_,
+            "history_": self.history_,
+        }
+        if hasattr(self, "log_partition_"):
+            fitted["log_partition_"] = asdict(self.log_partition_)
+        if hasattr(self, "feature_names_in_"):
+            fitted["feature_names_in_"] = self.feature_names_in_.tolist()
+        return fitted
+
+    def _fitted_from_json(self, fitted: Mapping[str, Any]) -> None:
+        for name, value in fitted.items():
+            setattr(self, name, value)
+        self.shape_ = tuple(fitted["shape_"])
+        if "log_partition_" in fitted:
+            self.log_partition_ = LogPartition(
+                **{**fitted["log_partition_"], "notes": tuple(fitted["log_partition_"]["notes"])}
+            )
+        if "feature_names_in_" in fitted:
+            self.feature_names_in_ = np.array(fitted["feature_names_in_"], dtype=object)
+
+    @classmethod
+    def restored(cls, saved: storage.Saved, tensors: Mapping[str, Tensor]) -> Self:
+        """The model that :meth:`save` wrote.
+
+        Raises:
+            CorruptFileError: the parts do not fit together.
+        """
+        try:
+            model = cls(**parameters.from_json(cls, saved.parameters))
+            model._fitted_from_json(saved.fitted)
+            model.params_ = {k.removeprefix("params."): t for k, t in tensors.items() if k.startswith("params.")}
+            model.buffers_ = {k.removeprefix("buffers."): t for k, t in tensors.items() if k.startswith("buffers.")}
+            model.check_restored()
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise CorruptFileError(f"the saved {cls.__name__} does not fit together: {error}") from error
+        return model
+
+    @abstractmethod
+    def check_restored(self) -> None:
+        """Raise ValueError where the shapes of ``params_`` contradict the constructor's arguments."""
+
+
+class BinaryModel(Model):
+    """A model of binary vectors: :mod:`reverie.binary` stands between the user's numbers and its equations."""
+
+    binarise: Binarise
+
+    def learn_encoding(self, x: Array) -> dict[str, Tensor]:
+        """The thresholds of the columns, for the protocols that have them."""
+        threshold = thresholds(x, self.binarise)
+        return {} if threshold is None else {"threshold": threshold}
+
+    def encode_rows(self, x: Array, rng: Random) -> Tensor:
+        """Rows as bits, or for ``binarise="dynamic"`` as probabilities."""
+        return binarise(x, self.binarise, self.buffers_.get("threshold"), rng)
+
+    def prepare(self, rows: Tensor, rng: Random) -> Tensor:
+        """Stored rows as float zeros and ones."""
+        return visit(rows, self.binarise, rng)
+
+    def frequencies(self, rows: Tensor) -> Tensor:
+        """Logits of independent columns fitted to stored rows (n, D), one added to each count: (D,) float64."""
+        ones = torch.stack([means(part, self.binarise).double().sum(0) for part in rows.split(ROWS)]).sum(0)
+        return Bernoulli(rows.shape[1]).fit(ones, len(rows), prior=1.0)
+
+    def baseline(self, train: Any, X: Any) -> Estimate:
+        """Exact mean log-likelihood of X under independent columns fitted to ``train`` with add-one smoothing."""
+        rows = self.encode_rows(self._validated(train), Random(self.seed, f"{self.name}/baseline")).to(self._where)
+        v, eta = self._encoded(X), self.frequencies(rows)
+        log_p = Bernoulli(v.shape[1]).log_prob(v.double(), eta)
+        exact = LogPartition(0.0, 0.0, 0.0, "independent columns, add-one smoothing", "exact")
+        return estimate(log_p, exact, self.base_measure)
+
+    @property
+    def base_measure(self) -> str:
+        """What probabilities are counted on, and after which preparation."""
+        return f"counting measure on {{0, 1}}^{self.n_features_in_}, {describe(self.binarise)}"

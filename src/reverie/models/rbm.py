@@ -1,0 +1,551 @@
+r"""The restricted Boltzmann machine (Smolensky 1986; Hinton 2002).
+
+Binary visible units v and hidden units h, every pair of one visible and one hidden unit connected by a weight, none
+within a layer. A configuration has the energy
+
+    E(v, h) = −b·v − c·h − vᵀWh,        p(v, h) = exp(−E(v, h)) / Z,
+
+so given one layer the units of the other are independent:
+
+    p(h = 1 | v) = σ(c + vW),           p(v = 1 | h) = σ(b + hWᵀ).
+
+Summing out the hidden units leaves the free energy, and with it the density of the data:
+
+    F(v) = −b·v − Σ_j log(1 + e^{c_j + (vW)_j}),        log p(v) = −F(v) − log Z.
+
+Learning takes positive minus negative statistics (:mod:`reverie.learning.contrastive`). Z is a sum over the smaller
+layer, exact while that is affordable and estimated by annealing where it is not (:mod:`reverie.evidence.likelihood`),
+along the path of Salakhutdinov and Murray (2008, eq. 14): between a base of independent pixels with biases b⁰ at β =
+0 and the machine at β = 1,
+
+    −F_β(v) = ((1 − β) b⁰ + β b)·v + Σ_j log(1 + e^{β (c + vW)_j}).
+
+==========  ============================================  =========  =======================================
+symbol      meaning                                       shape
+==========  ============================================  =========  =======================================
+v, h        visible, hidden configuration                 (B, D), (B, H)
+W, b, c     weights, visible bias, hidden bias            (D, H), (D,), (H,)
+eta         natural parameters (logits) of a layer        (B, H) or (B, D)
+==========  ============================================  =========  =======================================
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+from torch.nn.functional import logsigmoid
+
+from reverie.binary import Binarise
+from reverie.contract import Curve, Estimate, LogPartition, Metrics, Picture
+from reverie.errors import DataError, UsageError
+from reverie.evidence import likelihood
+from reverie.evidence.likelihood import Annealing, Report
+from reverie.learning.contrastive import CD, PCD, Exact, State
+from reverie.learning.loop import Training
+from reverie.model import ROWS, Array, BinaryModel
+from reverie.parameters import Count, Device, Positive
+from reverie.random import Random
+from reverie.units import Bernoulli
+
+_BLOCK = 2**16
+"""Configurations that an enumeration holds at a time."""
+
+
+class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BinaryModel):
+    """Restricted Boltzmann machine for binary data.
+
+    Args:
+        hidden: number of hidden units, H.
+        epochs: visits to every training example.
+        batch_size: examples per update.
+        learning_rate: step size at the start of the schedule.
+        learning: CD(...), PCD(...) or Exact(...); None stands for CD().
+        binarise: "threshold", a number to compare with, "fixed", "dynamic", or None for data that are 0 and 1 already.
+        seed: decides initial weights, order, noise and draws.
+        device: auto, cpu or cuda.
+
+    Attributes:
+        W_, b_, c_: weights (D, H) and biases (D,), (H,) as NumPy arrays.
+        log_partition_: log Z with its bounds, once something has asked for it.
+    """
+
+    name: ClassVar[str] = "rbm"
+    interactions: ClassVar[dict[str, tuple[str, str]]] = {"W": ("b", "c")}
+    curves: ClassVar[tuple[Curve, ...]] = (
+        Curve(
+            "Free energy",
+            {"train_free_energy": "training", "validation_free_energy": "validation"},
+            "nats",
+            caption="Lower means likelier, up to log Z, which both lines share: watch the gap, not the level.",
+        ),
+        Curve(
+            "Gap",
+            {"free_energy_gap": "validation − training"},
+            "nats",
+            "lower",
+            "A gap that grows is overfitting: the machine finds the training examples likelier than unseen ones.",
+        ),
+        Curve(
+            "Pseudo-likelihood",
+            {"train_pseudo_likelihood": "training", "validation_pseudo_likelihood": "validation"},
+            "nats per example",
+            "higher",
+            "log p(one pixel | all others), times the number of pixels: an estimate from one random pixel an example.",
+        ),
+        Curve(
+            "Reconstruction",
+            {"train_reconstruction": "training", "validation_reconstruction": "validation"},
+            "nats per example",
+            "lower",
+            "Cross-entropy of an example and its mean reconstruction: easy to watch, not what is optimised.",
+        ),
+        Curve("Hidden activation", {"activation": "mean over units"}, "probability"),
+    )
+
+    def __init__(
+        self,
+        hidden: Count = 500,
+        *,
+        epochs: Count = 20,
+        batch_size: Count = 100,
+        learning_rate: Positive = 0.1,
+        learning: CD | PCD | Exact | None = None,
+        binarise: Binarise = None,
+        seed: int = 0,
+        device: Device = "auto",
+    ) -> None:
+        self.hidden = hidden
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning = learning
+        self.binarise = binarise
+        self.seed = seed
+        self.device = device
+
+    # The equations --------------------------------------------------------------------------------------------------
+
+    def energy(self, v: Tensor, h: Tensor) -> Tensor:
+        """E(v, h): (B, D), (B, H) -> (B,) nats."""
+        W, b, c = self._parameters
+        return -v @ b - h @ c - ((v @ W) * h).sum(-1)
+
+    def free_energy(self, v: Tensor) -> Tensor:
+        """F(v): (B, D) -> (B,) nats."""
+        return -v @ self.params_["b"] - self._hidden.log_normaliser(self.hidden_natural(v))
+
+    def hidden_natural(self, v: Tensor) -> Tensor:
+        """c + vW: (B, D) -> (B, H)."""
+        return torch.addmm(self.params_["c"], v, self.params_["W"])
+
+    def visible_natural(self, h: Tensor) -> Tensor:
+        """b + hWᵀ: (B, H) -> (B, D)."""
+        return torch.addmm(self.params_["b"], h, self.params_["W"].T)
+
+    def hidden_mean(self, eta: Tensor) -> Tensor:
+        """p(h = 1 | v) from the natural parameters: (B, H)."""
+        return self._hidden.mean(eta)
+
+    def visible_mean(self, h: Tensor) -> Tensor:
+        """p(v = 1 | h): (B, H) -> (B, D)."""
+        return self._visible.mean(self.visible_natural(h))
+
+    def gibbs_step(self, eta: Tensor, rng: Random, given: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Hidden sample, visible reconstruction, hidden again.
+
+        Args:
+            eta: natural parameters of the hidden units, (B, H).
+            rng: the stream to draw from.
+            given: visible values to hold fast, (B, D) with NaN where the chain is free.
+
+        Returns:
+            The new visible configuration (B, D) and the natural parameters of the hidden units given it (B, H).
+        """
+        h = self._hidden.sample(eta, rng)
+        v = self._visible.sample(self.visible_natural(h), rng)
+        if given is not None:
+            v = torch.where(given.isnan(), v, given)
+        return v, self.hidden_natural(v)
+
+    def statistics(self, v: Tensor, h: Tensor) -> dict[str, Tensor]:
+        """−∂E/∂b = v and −∂E/∂c = h; that of W is their outer product, as ``interactions`` says."""
+        return {"b": v, "c": h}
+
+    @property
+    def _parameters(self) -> tuple[Tensor, Tensor, Tensor]:
+        return self.params_["W"], self.params_["b"], self.params_["c"]
+
+    @property
+    def _visible(self) -> Bernoulli:
+        return Bernoulli(len(self.params_["b"]))
+
+    @property
+    def _hidden(self) -> Bernoulli:
+        return Bernoulli(len(self.params_["c"]))
+
+    # The sum over configurations ------------------------------------------------------------------------------------
+
+    def enumeration_size(self) -> int:
+        """2 to the number of units of the smaller layer."""
+        return 1 << min(self.params_["W"].shape)
+
+    def enumeration_cost(self) -> float:
+        """Terms of log Z: 2^(smaller layer) × (larger layer)."""
+        return float(self.enumeration_size()) * max(self.params_["W"].shape)
+
+    def enumerate(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Blocks (S, D), (S, H), (S,): the smaller layer in every configuration, the other at its mean, log Σ e^{−E}."""
+        W, b, c = self._parameters
+        over_hidden = len(c) <= len(b)
+        bits = torch.arange(min(W.shape), device=W.device)
+        for first in range(0, self.enumeration_size(), _BLOCK):
+            last = min(first + _BLOCK, self.enumeration_size())
+            numbers = torch.arange(first, last, device=W.device).unsqueeze(1)
+            states = (numbers >> bits & 1).to(W.dtype)
+            if over_hidden:
+                eta = self.visible_natural(states)
+                yield self._visible.mean(eta), states, states @ c + self._visible.log_normaliser(eta)
+            else:
+                eta = self.hidden_natural(states)
+                yield states, self._hidden.mean(eta), states @ b + self._hidden.log_normaliser(eta)
+
+    # The annealing path ---------------------------------------------------------------------------------------------
+
+    def with_uniform_base(self) -> Self:
+        """The same machine annealed from b⁰ = 0."""
+        twin = copy.copy(self)
+        twin.buffers_ = {**self.buffers_, "base": torch.zeros_like(self.params_["b"])}
+        return twin
+
+    def base_log_partition(self) -> float:
+        """log Z₀ = Σ log(1 + e^{b⁰}) + H log 2."""
+        return float(self._visible.log_normaliser(self.buffers_["base"].double())) + len(self.params_["c"]) * math.log(
+            2
+        )
+
+    def base_sample(self, n: int, rng: Random) -> Tensor:
+        """Independent pixels: (n, D)."""
+        return self._visible.sample(self.buffers_["base"].expand(n, -1), rng)
+
+    def annealing_step(self, v: Tensor, start: float, end: float, rng: Random) -> tuple[Tensor, Tensor]:
+        """F_start(v) − F_end(v), (n,), and a Gibbs step at ``end``, (n, D).
+
+        log(1 + e^{end·x}) − log(1 + e^{start·x}) is taken as −log(1 + σ(end·x)(e^{(start − end)x} − 1)): a small
+        number from small numbers, where the difference of two large ones would lose its digits; and σ(end·x) is
+        needed anyway.
+        """
+        W, b, c = self._parameters
+        base = self.buffers_["base"]
+        x = torch.addmm(c, v, W)
+        active = torch.sigmoid(end * x)
+        change = torch.expm1((start - end) * x).mul_(active).log1p_().sum(-1)
+        log_ratio = (end - start) * (v @ (b - base)) - change
+        h = rng.bernoulli(active)
+        eta = torch.addmm(torch.lerp(base, b, end), h, W.T, alpha=end)
+        return log_ratio, self._visible.sample(eta, rng)
+
+    # Learning -------------------------------------------------------------------------------------------------------
+
+    def principle(self) -> CD | PCD | Exact:
+        """The learning principle; CD() where none was given."""
+        return CD() if self.learning is None else self.learning
+
+    def initialise(self, rows: Tensor, rng: Random) -> dict[str, Tensor]:
+        """Small random weights, visible biases at the pixels' frequencies (Hinton 2012, section 8), hidden biases zero."""
+        D, H = rows.shape[1], self.hidden
+        base = self.frequencies(rows).float()
+        self.buffers_["base"] = base
+        return {"W": 0.01 * rng.normal((D, H)), "b": base.clone(), "c": torch.zeros(H)}
+
+    def remember(self, training: Training) -> None:
+        """Keep the persistent chains, as places to sample from."""
+        state = training.state
+        if isinstance(state, State) and state.particles is not None:
+            self.buffers_["particles"] = state.particles
+
+    def monitor(self, train: Tensor, validation: Tensor | None, rng: Random) -> Metrics:
+        """Free energy, pseudo-likelihood and reconstruction of a few rows of each split."""
+        figures: Metrics = {}
+        for split, v in (("train", train), ("validation", validation)):
+            if v is not None:
+                figures[f"{split}_free_energy"] = float(self.free_energy(v).mean())
+                figures[f"{split}_pseudo_likelihood"] = float(self.pseudo_likelihood(v, rng).mean())
+                figures[f"{split}_reconstruction"] = float(self._cross_entropy(v).mean())
+        if validation is not None:
+            figures["free_energy_gap"] = figures["validation_free_energy"] - figures["train_free_energy"]
+        return figures
+
+    def pseudo_likelihood(self, v: Tensor, rng: Random) -> Tensor:
+        """D · log p(v_i | all others) of one random pixel i an example: (B, D) -> (B,) nats, an unbiased estimate."""
+        pixel = torch.from_numpy(rng.integers(v.shape[1], len(v))).to(v.device).unsqueeze(1)
+        flipped = v.scatter(1, pixel, 1 - v.gather(1, pixel))
+        return v.shape[1] * logsigmoid(self.free_energy(flipped) - self.free_energy(v))
+
+    def _cross_entropy(self, v: Tensor) -> Tensor:
+        h = self.hidden_mean(self.hidden_natural(v))
+        return -self._visible.log_prob(v, self.visible_natural(h))
+
+    # The estimator --------------------------------------------------------------------------------------------------
+
+    def sample(
+        self,
+        n: int = 1,
+        *,
+        given: Any = None,
+        start: Any = "noise",
+        burn_in: int = 1000,
+        chains: int | None = None,
+        thin: int = 100,
+        mean: bool = False,
+        seed: int | None = None,
+    ) -> Array:
+        """Draw new examples from Gibbs chains.
+
+        Args:
+            n: how many.
+            given: one example (of the data's shape) with NaN for what is to be drawn; the rest is held fast.
+            start: "noise", "particles" (the chains of PCD), or rows to start from.
+            burn_in: Gibbs steps before the first draw.
+            chains: chains run side by side; None for one a draw, which makes the draws independent of each other.
+            thin: Gibbs steps between two draws of the same chain.
+            mean: return p(v = 1 | h) of the last step, which is not a draw, instead of the draw itself.
+            seed: decides the draws; None stands for the constructor's.
+
+        Returns:
+            (n, *data shape): zeros and ones in the type of the training data; with ``mean=True`` probabilities,
+            float32.
+
+        Raises:
+            UsageError: an argument out of range, or ``start="particles"`` of a machine without persistent chains.
+            DataError: ``given`` or ``start`` of another shape.
+        """
+        check_is_fitted(self, "params_")
+        _at_least("n", n, 0)
+        _at_least("burn_in", burn_in, 1)
+        _at_least("thin", thin, 1)
+        parallel = n if chains is None else min(chains, n)
+        if n:
+            _at_least("chains", parallel, 1)
+        else:
+            return self._returned(torch.zeros(0, self.n_features_in_))
+        rng = Random(self.seed if seed is None else seed, f"{self.name}/sample", self._where)
+        held = None if given is None else self._given(given).expand(parallel, -1)
+        with torch.no_grad():
+            draws = self._draw(self._start(start, parallel, rng, held), n, burn_in, thin, mean, rng, held)
+        return self._returned(draws, "float32" if mean else None)
+
+    def _draw(
+        self, eta: Tensor, n: int, burn_in: int, thin: int, mean: bool, rng: Random, held: Tensor | None
+    ) -> Tensor:
+        draws: list[Tensor] = []
+        steps = burn_in
+        while sum(map(len, draws)) < n:
+            for _ in range(steps):
+                v, eta = self.gibbs_step(eta, rng, held)
+            if mean:
+                v = self.visible_mean(self._hidden.sample(eta, rng))
+            draws.append(v)
+            steps = thin
+        return torch.cat(draws)[:n]
+
+    def _start(self, start: Any, n: int, rng: Random, held: Tensor | None) -> Tensor:
+        """Natural parameters of the hidden units (n, H) where the chains begin."""
+        if isinstance(start, str) and start == "particles":
+            if "particles" not in self.buffers_:
+                raise UsageError(
+                    "start='particles' needs persistent chains; this machine has none: fit with learning=PCD()"
+                )
+            particles = self.buffers_["particles"]
+            return particles[torch.from_numpy(rng.integers(len(particles), n)).to(particles.device)]
+        if isinstance(start, str):
+            if start != "noise":
+                raise UsageError(f"start={start!r}: it takes 'noise', 'particles' or rows to start from")
+            v = rng.uniform((n, self.n_features_in_)).round()
+        else:
+            rows = self._encoded(start)
+            v = rows[torch.from_numpy(rng.integers(len(rows), n)).to(rows.device)]
+        return self.hidden_natural(v if held is None else torch.where(held.isnan(), v, held))
+
+    def _given(self, given: Any) -> Tensor:
+        """One example with gaps as (1, D)."""
+        row = np.asarray(given, dtype=np.float64)
+        if row.size != self.n_features_in_:
+            raise DataError(f"given has shape {row.shape}, but an example has shape {self.shape_}")
+        return self._with_gaps(row.reshape(1, *self.shape_))
+
+    def _with_gaps(self, X: Any) -> Tensor:
+        """Rows (n, D) with bits where values are known and NaN where they are not."""
+        check_is_fitted(self, "params_")
+        x = self._validated(X, gaps=True)
+        gaps = np.isnan(x) if np.issubdtype(x.dtype, np.floating) else np.zeros(x.shape, bool)
+        rng = Random(self.seed, f"{self.name}/scored")
+        bits = self.prepare(self.encode_rows(np.where(gaps, 0, x), rng).to(self._where), rng.stream("visit"))
+        return bits.masked_fill(torch.from_numpy(gaps).to(bits.device), math.nan)
+
+    def impute(self, X: Any, *, burn_in: int = 1000, seed: int | None = None) -> Array:
+        """Draw the missing entries given the others, by a Markov chain: Gibbs steps with the known entries held fast.
+
+        Args:
+            X: (n, …) with NaN for what is missing.
+            burn_in: Gibbs steps; the draws are from p(missing | known) once the chain has mixed.
+            seed: decides the draws; None stands for the constructor's.
+
+        Returns:
+            (n, *data shape), zeros and ones throughout: known entries as the model sees them, missing ones drawn.
+        """
+        held = self._with_gaps(X)
+        rng = Random(self.seed if seed is None else seed, f"{self.name}/impute", self._where)
+        with torch.no_grad():
+            v = self._draw(self._start("noise", len(held), rng, held), len(held), burn_in, 1, False, rng, held)
+        return self._returned(v)
+
+    def transform(self, X: Any) -> Array:
+        """Features p(h = 1 | v): (n, …) -> (n, H) float32."""
+        with torch.no_grad():
+            h: Array = self.hidden_mean(self.hidden_natural(self._encoded(X))).numpy(force=True)
+        return h
+
+    def reconstruct(self, X: Any) -> Array:
+        """Mean reconstruction p(v = 1 | h = p(h | v)): (n, *data shape) float32; means, not draws."""
+        with torch.no_grad():
+            h = self.hidden_mean(self.hidden_natural(self._encoded(X)))
+            return self._returned(self.visible_mean(h), "float32")
+
+    def score_samples(self, X: Any) -> Array:
+        """log p(v) of each example: (n,) nats, exact or with log Z estimated, as ``log_partition_`` says."""
+        v = self._encoded(X)
+        log_f = self._log_density(v)
+        scores: Array = (log_f - self._log_partition(v).value).numpy(force=True)
+        return scores
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Mean of :meth:`score_samples`, nats per example."""
+        return float(self.score_samples(X).mean())
+
+    def log_likelihood(
+        self,
+        X: Any,
+        *,
+        exact: bool | None = None,
+        chains: int = 100,
+        temperatures: int = 10_000,
+        burn_in: int = 1_000,
+        report: Report | None = None,
+    ) -> Estimate:
+        """Mean log-likelihood of X with all that is known about its error.
+
+        Args:
+            X: (n, …) examples.
+            exact: True sums log Z whatever it costs, False anneals; None sums up to 2³⁰ terms.
+            chains: of annealed importance sampling.
+            temperatures: steps between the base and the machine.
+            burn_in: Gibbs steps before reverse annealing.
+            report: called with what is done, how far it is, and how far it goes.
+
+        Returns:
+            ``value`` from forward annealing, which is optimistic; ``low`` and ``high`` from both directions;
+            ``stderr`` over X.
+        """
+        v = self._encoded(X)
+        if exact is not None or (chains, temperatures, burn_in) != (100, 10_000, 1_000):
+            self.__dict__.pop("log_partition_", None)
+        log_z = self._log_partition(v, Annealing(chains, temperatures, burn_in), exact, report)
+        return likelihood.estimate(self._log_density(v), log_z, self.base_measure)
+
+    def _log_density(self, v: Tensor) -> Tensor:
+        """−F(v) in float64: (n,)."""
+        twin = self.in_double()
+        with torch.no_grad():
+            return torch.cat([-twin.free_energy(part.double()) for part in v.split(ROWS)])
+
+    def _log_partition(
+        self,
+        v: Tensor,
+        options: Annealing | None = None,
+        exact: bool | None = None,
+        report: Report | None = None,
+    ) -> LogPartition:
+        """log Z, computed at the first call and kept; v (n, D) is where reverse chains may start."""
+        if not hasattr(self, "log_partition_"):
+            rng = Random(self.seed, f"{self.name}/log_partition", self._where)
+            summed = exact if exact is not None else self.enumeration_cost() <= likelihood.EXACT_LIMIT
+            model = self.in_double() if summed else self
+            self.log_partition_ = likelihood.log_partition(model, v, rng, options, summed, report)
+        return self.log_partition_
+
+    # What the rest of the house asks --------------------------------------------------------------------------------
+
+    @property
+    def W_(self) -> Array:  # noqa: N802
+        """Weights (D, H)."""
+        return self._view("W")
+
+    @property
+    def b_(self) -> Array:
+        """Visible biases (D,)."""
+        return self._view("b")
+
+    @property
+    def c_(self) -> Array:
+        """Hidden biases (H,)."""
+        return self._view("c")
+
+    def _view(self, name: str) -> Array:
+        view: Array = self.params_[name].numpy(force=True)
+        return view
+
+    @property
+    def _n_features_out(self) -> int:
+        return len(self.params_["c"])
+
+    def check_restored(self) -> None:
+        """Raise ValueError where shapes and arguments disagree."""
+        shapes = {name: tuple(p.shape) for name, p in self.params_.items()}
+        D, H = self.n_features_in_, self.hidden
+        if shapes != {"W": (D, H), "b": (D,), "c": (H,)}:
+            raise ValueError(f"parameters of shapes {shapes} for {D} visible and {H} hidden units")
+
+    def pictures(self, x: Array, rng: Random) -> list[Picture]:
+        """Filters of the hidden units, and one Gibbs chain as a film strip."""
+        if len(self.shape_) != 2:
+            return []
+        return [self._filters(), self._film(x, rng)]
+
+    def _filters(self, most: int = 64) -> Picture:
+        W = self.W_
+        strongest = np.argsort(-np.linalg.norm(W, axis=0), kind="stable")[:most]
+        return Picture(
+            "Filters",
+            f"The weights of {len(strongest)} of {W.shape[1]} hidden units, strongest first: what each unit looks for.",
+            W.T[strongest].reshape(-1, *self.shape_),
+            columns=16,
+            diverging=True,
+        )
+
+    def _film(self, x: Array, rng: Random, frames: int = 16) -> Picture:
+        v = self._encoded(x[rng.integers(len(x), 1)])
+        steps = np.unique(np.round(np.geomspace(1, 1000, frames - 1)).astype(int))
+        strip, eta, at = [v], self.hidden_natural(v), 0
+        for step in steps:
+            for _ in range(step - at):
+                v, eta = self.gibbs_step(eta, rng)
+            strip, at = [*strip, v], step
+        return Picture(
+            "One Gibbs chain",
+            f"It starts at a training example; then its state after {', '.join(map(str, steps))} steps.",
+            self._returned(torch.cat(strip), "float32"),
+            columns=len(strip),
+        )
+
+
+def _at_least(name: str, value: int, least: int) -> None:
+    if value < least:
+        raise UsageError(f"{name}={value}: it takes an integer ≥ {least}")

@@ -1,0 +1,552 @@
+"""A run: one folder that holds all there is to know of one training, and the only thing that training, evidence,
+report and command line share.
+
+==================  ================================================================================================
+``run.json``        model and arguments, data with fingerprint and protocol, seed, versions, threads, status
+``history.jsonl``   a line an epoch, deterministic figures      (``clock.jsonl``: its wall time)
+``checkpoints/``    all that decides the rest of the training, the latest two
+``model/``          the fitted model
+``samples.png``     draws from it
+``evidence.json``   the figures of :func:`evaluate`
+``report.html``     the page for people
+==================  ================================================================================================
+
+Every file is replaced whole, so that a reader, a crash or a full disk never meets half of one; the two histories are
+cut back to the checkpoint when a run goes on. Format 1; a newer reverie reads every older format.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from reverie import __version__, data, files, parameters, registry, storage
+from reverie.contract import Estimate
+from reverie.data import Dataset
+from reverie.errors import CorruptFileError, DataError, DivergedError, Interrupted, UsageError
+from reverie.evidence.likelihood import Report
+from reverie.learning.loop import Listener, Progress, Training
+from reverie.model import Model
+
+FORMAT = 1
+CHECKPOINT_SECONDS = 10.0
+"""Seconds of training between two checkpoints within an epoch; at the end of an epoch a tenth of it will do."""
+_KEPT = 2
+_SAMPLES = 64
+
+Status = Literal["training", "finished", "interrupted", "time limit", "diverged"]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class DataConfig(_Strict):
+    """What a run was trained on, and the options that read it again."""
+
+    source: str
+    name: str
+    kind: str
+    shape: list[int]
+    columns: list[str]
+    maximum: float | None
+    protocol: str
+    description: str
+    fingerprint: str
+    counts: dict[str, int]
+    problems: list[str]
+    facts: dict[str, float | str]
+    options: dict[str, Any]
+
+
+class RunConfig(_Strict):
+    """What ``run.json`` holds."""
+
+    format: int
+    reverie: str
+    status: Status
+    model: str
+    parameters: dict[str, Any]
+    data: DataConfig
+    device: str
+    command: list[str]
+    versions: dict[str, str]
+    threads: int
+    cpu: str
+    notes: list[str]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure of the evidence: what it is called, of which split, and by which protocol the data were prepared."""
+
+    name: str
+    split: str
+    role: Literal["model", "baseline", "ceiling", "detail"]
+    estimate: Estimate
+    protocol: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What :func:`evaluate` found; ``model`` is the checksum of the parameters that it is about."""
+
+    figures: tuple[Figure, ...]
+    verdict: str
+    model: str
+
+    def figure(self, name: str, split: str = "test") -> Figure:
+        """The figure of that name."""
+        return next(f for f in self.figures if f.name == name and f.split == split)
+
+    def to_json(self) -> str:
+        """As ``evidence.json`` holds it."""
+        return TypeAdapter(Evidence).dump_json(self, indent=2).decode() + "\n"
+
+
+class Run:
+    """A run folder."""
+
+    def __init__(self, path: Path, config: RunConfig) -> None:
+        self.path, self.config = path, config
+
+    @classmethod
+    def open(cls, path: str | Path) -> Self:
+        """Read ``run.json``.
+
+        Raises:
+            DataError: there is no run in ``path``.
+            CorruptFileError: its ``run.json`` is damaged or of a newer format.
+        """
+        path = Path(path)
+        if not (path / "run.json").is_file():
+            raise DataError(f"{path}: not a run folder (no run.json in it); `reverie fit` makes one")
+        content = storage.read_json_file(path / "run.json")
+        if isinstance(content, dict) and isinstance(content.get("format"), int) and content["format"] > FORMAT:
+            raise CorruptFileError(f"{path / 'run.json'}: of a newer format; this reverie reads up to {FORMAT}")
+        return cls(path, _parsed(RunConfig, content, path / "run.json"))
+
+    def model(self) -> Model:
+        """The fitted model, verified."""
+        if not (self.path / "model").exists():
+            files.settle(self.path / "model")
+        return registry.load(self.path / "model")
+
+    def dataset(self) -> Dataset:
+        """The data, read again with the same options.
+
+        Raises:
+            DataError: they are gone, or are no longer what the run was trained on.
+        """
+        was = self.config.data
+        found = data.load(was.source, **was.options)
+        if found.fingerprint != was.fingerprint:
+            raise DataError(f"{was.source}: the data have changed since {self.path} was trained on them")
+        return found
+
+    def history(self) -> list[dict[str, float]]:
+        """Deterministic figures, a row an epoch."""
+        return _read_lines(self.path / "history.jsonl")
+
+    def clock(self) -> list[dict[str, float]]:
+        """Wall time, a row an epoch."""
+        return _read_lines(self.path / "clock.jsonl")
+
+    def evidence(self) -> Evidence | None:
+        """What :func:`evaluate` found, if it has been run."""
+        path = self.path / "evidence.json"
+        return _parsed(Evidence, storage.read_json_file(path), path) if path.exists() else None
+
+    def checkpoint(self) -> Path | None:
+        """The latest checkpoint."""
+        return max((self.path / "checkpoints").glob("*.safetensors"), default=None)
+
+    def verify(self) -> list[str]:
+        """What is wrong with the folder, a line each; nothing where all of it is sound."""
+        checks: list[Callable[[], Any]] = [self.model, self.history, self.clock, self.evidence, self.dataset]
+        checks += [partial(storage.read_tensors, p) for p in (self.path / "checkpoints").glob("*.safetensors")]
+        problems = []
+        for check in checks:
+            try:
+                check()
+            except (DataError, CorruptFileError) as error:
+                problems.append(str(error))
+        return problems
+
+    def _write_config(self, **changes: Any) -> None:
+        self.config = self.config.model_copy(update=changes)
+        files.write_atomic(self.path / "run.json", self.config.model_dump_json(indent=2) + "\n")
+
+
+def fit(
+    model: Model,
+    dataset: Dataset,
+    out: str | Path,
+    *,
+    options: Mapping[str, Any] | None = None,
+    command: Sequence[str] = (),
+    time_limit: float | None = None,
+    listeners: Iterable[Listener] = (),
+) -> Run:
+    """Train ``model`` on a dataset into the new folder ``out``.
+
+    Args:
+        model: an estimator with its arguments, not fitted.
+        dataset: what :func:`reverie.data.load` returned.
+        out: the folder to make.
+        options: those that :func:`reverie.data.load` was called with, so that the run can read the data again.
+        command: the words that reproduce the run, for its report.
+        time_limit: seconds after which it stops and saves; the schedule stays that of all epochs.
+        listeners: hear of the progress.
+
+    Raises:
+        UsageError: ``out`` holds something already.
+        Interrupted: stopped by Ctrl-C, after saving; :func:`resume` goes on.
+        DivergedError: after saving the last finite parameters.
+    """
+    out = Path(out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        hint = "go on with it by --resume" if (out / "run.json").exists() else "choose another"
+        raise UsageError(f"{out}: the folder exists and is not empty; {hint}")
+    training = model.begin(dataset.train.x, dataset.validation.x)
+    run = Run(out, _config(model, dataset, dict(options or {}), command))
+    run._write_config(status="training")
+    return _train(run, model, dataset, training, time_limit, listeners)
+
+
+def resume(
+    out: str | Path,
+    *,
+    model: Model | None = None,
+    dataset: Dataset | None = None,
+    time_limit: float | None = None,
+    listeners: Iterable[Listener] = (),
+) -> Run:
+    """Go on with the run in ``out`` from its latest checkpoint, to the bits it would have reached without a stop.
+
+    Args:
+        out: the run folder.
+        model: if given, must have the run's arguments.
+        dataset: if given, must be the run's data; otherwise they are read again.
+        time_limit: seconds, as for :func:`fit`.
+        listeners: hear of the progress.
+
+    Raises:
+        UsageError: model or data are not those of the run, or it diverged.
+        CorruptFileError: the checkpoint is damaged.
+    """
+    run = Run.open(out)
+    model = _same_model(run, model)
+    dataset = dataset or run.dataset()
+    if dataset.fingerprint != run.config.data.fingerprint:
+        raise UsageError(f"{out}: was trained on other data ({run.config.data.source}) than those given")
+    if run.config.status == "finished":
+        return run
+    if run.config.status == "diverged":
+        raise UsageError(f"{out}: this run diverged and would again; start a new one with a smaller learning_rate")
+    training = model.begin(dataset.train.x, dataset.validation.x)
+    latest = run.checkpoint()
+    if latest is not None:
+        tensors, _, metadata = storage.read_tensors(latest)
+        training.restore(tensors, json.loads(metadata["history"]))
+    run._write_config(status="training", notes=[*run.config.notes, *_changes(run.config)])
+    return _train(run, model, dataset, training, time_limit, listeners)
+
+
+def evaluate(run: Run, *, report: Report | None = None) -> Evidence:
+    """How likely unseen data are under the run's model, beside a baseline and, where it is known, the ceiling.
+
+    The test split is touched here and only here, and only once: a second call returns what the first one found.
+
+    Args:
+        run: a trained run.
+        report: called with what is done, how far it is, and how far it goes.
+    """
+    model = run.model()
+    digest = storage.read_model(run.path / "model")[0].tensors["model.safetensors"]
+    found = run.evidence()
+    if found is not None and found.model == digest:
+        return found
+    dataset = run.dataset()
+    figures = tuple(_figures(model, dataset, report))
+    evidence = Evidence(figures, _verdict(figures), digest)
+    files.write_atomic(run.path / "evidence.json", evidence.to_json())
+    # log Z took its time: keep it with the model. It does not change the parameters, so the checksum stays.
+    model.save(run.path / "model")
+    return evidence
+
+
+def draw_samples(run: Run, model: Model | None = None) -> Path:
+    """Draw ``samples.png``: images where the data are images, otherwise one row of pixels an example."""
+    model = model or run.model()
+    samples = np.asarray(model.sample(_SAMPLES), dtype=np.float32)
+    images = samples if len(model.shape_) in (2, 3) else samples.reshape(1, _SAMPLES, -1)
+    with files.pending(run.path / "samples.png") as temporary:
+        data.sheet(images).save(temporary, format="PNG")
+    return run.path / "samples.png"
+
+
+# Training into a folder -----------------------------------------------------------------------------------------------
+
+
+def _train(
+    run: Run,
+    model: Model,
+    dataset: Dataset,
+    training: Training,
+    time_limit: float | None,
+    listeners: Iterable[Listener],
+) -> Run:
+    keeper = _Keeper(run, training, time_limit)
+    keeper.begin()
+    try:
+        with _stop_on_signal(training):
+            training.run([keeper, *listeners])
+    except DivergedError as error:
+        _save(run, model, training, "diverged")
+        raise DivergedError(f"{error}; saved in {run.path / 'model'}") from error
+    keeper.save()
+    status: Status = "finished" if training.done else "interrupted" if training.stop == "interrupted" else "time limit"
+    _save(run, model, training, status)
+    if status == "interrupted":
+        raise Interrupted(
+            f"stopped in epoch {training.epoch + 1} of {training.epochs} and saved; go on with "
+            f"`reverie fit {run.config.model} {run.config.data.source} --out {run.path} --resume`"
+        )
+    draw_samples(run, model)
+    return run
+
+
+def _save(run: Run, model: Model, training: Training, status: Status) -> None:
+    model.end(training)
+    model.save(run.path / "model")
+    run._write_config(status=status)
+
+
+class _Keeper:
+    """The listener that keeps the folder up to date: histories at every epoch, checkpoints now and then."""
+
+    def __init__(self, run: Run, training: Training, time_limit: float | None) -> None:
+        self.run, self.training = run, training
+        self.start = self.saved = time.monotonic()
+        self.deadline = math.inf if time_limit is None else self.start + time_limit
+        self.before = 0.0
+
+    def begin(self) -> None:
+        """Cut the histories back to where the training stands, and make sure that there is a checkpoint."""
+        (self.run.path / "checkpoints").mkdir(parents=True, exist_ok=True)
+        clock = [row for row in self.run.clock() if row["epoch"] <= self.training.epoch]
+        self.before = clock[-1]["seconds"] if clock else 0.0
+        _write_lines(self.run.path / "history.jsonl", self.training.history)
+        _write_lines(self.run.path / "clock.jsonl", clock)
+        if self.run.checkpoint() is None:
+            self.save()
+
+    def __call__(self, progress: Progress) -> None:
+        now = time.monotonic()
+        if progress.epoch_done:
+            seconds = round(self.before + now - self.start, 3)
+            _append_line(self.run.path / "history.jsonl", progress.training.history[-1])
+            _append_line(self.run.path / "clock.jsonl", {"epoch": progress.epoch, "seconds": seconds})
+        if now - self.saved > CHECKPOINT_SECONDS * (0.1 if progress.epoch_done else 1.0):
+            self.save()
+        if now > self.deadline and not self.training.stop:
+            self.training.stop = "time limit"
+
+    def save(self) -> None:
+        """Write a checkpoint of finite parameters and drop all but the latest ones."""
+        self.training.check_finite()
+        position = self.training.epoch * self.training.steps + self.training.step
+        folder = self.run.path / "checkpoints"
+        history = {"history": json.dumps(self.training.history)}
+        storage.write_tensors(folder / f"{position:010d}.safetensors", self.training.tensors(), history)
+        for old in sorted(folder.glob("*.safetensors"))[:-_KEPT]:
+            old.unlink()
+        self.saved = time.monotonic()
+
+
+@contextmanager
+def _stop_on_signal(training: Training) -> Iterator[None]:
+    """Ctrl-C and a polite kill stop after the batch in hand; a second one stops at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: Any) -> None:
+        if training.stop:
+            raise KeyboardInterrupt
+        training.stop = "interrupted"
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _same_model(run: Run, given: Model | None) -> Model:
+    config = run.config
+    cls = registry.get(config.model)
+    if given is None:
+        return cls(**parameters.from_json(cls, config.parameters))
+    now = parameters.to_json(given)
+    changed = [name for name, value in config.parameters.items() if now.get(name) != value]
+    if given.name != config.model or changed:
+        what = ", ".join(f"{name} was {config.parameters[name]!r}" for name in changed) or f"it is a {config.model}"
+        raise UsageError(
+            f"{run.path}: this run has other arguments ({what}); resume it without --set, or start a new one"
+        )
+    return given
+
+
+def _config(model: Model, dataset: Dataset, options: dict[str, Any], command: Sequence[str]) -> RunConfig:
+    return RunConfig(
+        format=FORMAT,
+        reverie=__version__,
+        status="training",
+        model=model.name,
+        parameters=parameters.to_json(model),
+        data=DataConfig(
+            source=dataset.source,
+            name=dataset.name,
+            kind=dataset.kind,
+            shape=list(dataset.shape),
+            columns=list(dataset.columns),
+            maximum=dataset.maximum,
+            protocol=dataset.protocol,
+            description=dataset.description,
+            fingerprint=dataset.fingerprint,
+            counts={split: len(getattr(dataset, split).x) for split in ("train", "validation", "test")},
+            problems=list(dataset.problems),
+            facts=dict(dataset.facts),
+            options=options,
+        ),
+        device=str(next(iter(model.params_.values())).device),
+        command=list(command),
+        versions={"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
+        threads=torch.get_num_threads(),
+        cpu=torch.backends.cpu.get_cpu_capability(),
+        notes=[],
+    )
+
+
+def _changes(config: RunConfig) -> list[str]:
+    """What differs from where the run began and may change the last bits."""
+    now = {"threads": torch.get_num_threads(), "cpu": torch.backends.cpu.get_cpu_capability()}
+    differences = [f"{key} {value} instead of {getattr(config, key)}" for key, value in now.items()]
+    return [
+        f"went on with {text}: the bits may differ from those of an uninterrupted run"
+        for text, (key, value) in zip(differences, now.items(), strict=True)
+        if value != getattr(config, key)
+    ]
+
+
+# Evidence -------------------------------------------------------------------------------------------------------------
+
+
+def _figures(model: Any, dataset: Dataset, report: Report | None) -> Iterator[Figure]:
+    for split in ("test", "validation", "train"):
+        x = getattr(dataset, split).x
+        if not len(x):
+            continue
+        role: Literal["model", "detail"] = "model" if split == "test" else "detail"
+        yield Figure("log-likelihood", split, role, model.log_likelihood(x, report=report), dataset.protocol)
+        baseline = model.baseline(dataset.train.x, x)
+        yield Figure("independent columns", split, "baseline", baseline, dataset.protocol, "a floor: each column alone")
+    if "entropy" in dataset.facts:
+        yield Figure(
+            "negative entropy", "test", "ceiling", _ceiling(model, dataset), dataset.protocol, "no model does better"
+        )
+
+
+def _ceiling(model: Any, dataset: Dataset) -> Estimate:
+    entropy = float(dataset.facts["entropy"])
+    measure = f"counting measure on {{0, 1}}^{model.n_features_in_}"
+    return Estimate(-entropy, -entropy, -entropy, 0.0, "exact", "the data's own distribution", measure, 0)
+
+
+def _verdict(figures: Sequence[Figure]) -> str:
+    """The evidence in plain words."""
+    by_split = {(f.name, f.split): f.estimate for f in figures}
+    split = "test" if ("log-likelihood", "test") in by_split else "validation"
+    own, floor = by_split.get(("log-likelihood", split)), by_split.get(("independent columns", split))
+    if own is None or floor is None:
+        return "There are no held-out examples, so there is nothing to say about unseen data."
+    gain = own.value - floor.value
+    words = [
+        f"On {own.n:,} held-out examples the model reaches {own.value:.2f} nats per example ({_trust(own)}), "
+        f"{abs(gain):.2f} {'above' if gain > 0 else 'BELOW'} columns taken one by one ({floor.value:.2f})"
+        + (
+            f": an unseen example is {_times(gain)} times likelier under it."
+            if gain > 0
+            else ": it has not learned the data."
+        )
+    ]
+    train = by_split.get(("log-likelihood", "train"))
+    if train is not None and train.value - own.value > max(0.1 * abs(gain), 3 * own.stderr):
+        words.append(
+            f"It gives training examples {train.value - own.value:.2f} nats more than unseen ones: it overfits."
+        )
+    if own.verdict == "inconsistent":
+        words.append("The annealing runs disagree, so the true figure may be far lower: trust the low end only.")
+    return " ".join(words)
+
+
+def _trust(estimate: Estimate) -> str:
+    if estimate.kind == "exact":
+        return "exact"
+    return f"{estimate.kind}, {estimate.verdict}: between {estimate.low:.2f} and {estimate.high:.2f}"
+
+
+def _times(nats: float) -> str:
+    return f"{math.exp(nats):,.1f}" if nats < 10 else f"10^{nats / math.log(10):.0f}"
+
+
+# Small files ----------------------------------------------------------------------------------------------------------
+
+
+def _parsed(cls: Any, content: Any, path: Path) -> Any:
+    try:
+        return TypeAdapter(cls).validate_python(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the whole"
+        raise CorruptFileError(f"{path}: {where}: {first['msg']}") from error
+
+
+def _write_lines(path: Path, rows: Iterable[Mapping[str, float]]) -> None:
+    files.write_atomic(path, "".join(json.dumps(row) + "\n" for row in rows))
+
+
+def _append_line(path: Path, row: Mapping[str, float]) -> None:
+    with path.open("a") as file:
+        file.write(json.dumps(row) + "\n")
+
+
+def _read_lines(path: Path) -> list[dict[str, float]]:
+    """Rows of a history; a last line that a crash cut short is left out."""
+    if not path.exists():
+        return []
+    lines = path.read_text(errors="replace").split("\n")
+    whole = lines[:-1]
+    try:
+        rows: list[dict[str, float]] = [json.loads(line) for line in whole]
+    except ValueError as error:
+        raise CorruptFileError(f"{path}: line {len(whole)} or before is no JSON ({error})") from error
+    return rows
