@@ -2,7 +2,7 @@
 
 On a CPU, ``torch.rand`` and ``torch.bernoulli`` run on one core and cost more than the matrix product that feeds
 them. Raw words of NumPy's SFC64 (Doty-Humphrey's small fast chaotic generator) cost an eighth of that, so a draw
-takes 32 raw bits, keeps the upper 24 and compares: every threshold is a multiple of 2⁻²⁴, the spacing of float32 just
+takes 32 raw bits, keeps 24 and compares: every threshold is a multiple of 2⁻²⁴, the spacing of float32 just
 below one, and a probability is off by at most 2⁻²⁴. On a GPU, torch's own generator is fast and is used.
 
 The whole state is one tensor, so that a run which goes on from a checkpoint draws what it would have drawn.
@@ -11,6 +11,7 @@ The whole state is one tensor, so that a run which goes on from a checkpoint dra
 from __future__ import annotations
 
 import hashlib
+import math
 from typing import Any
 
 import numpy as np
@@ -95,8 +96,7 @@ class Random:
             self._torch.set_state(state[6:].to(torch.uint8).cpu())
 
     def _raw24(self, shape: tuple[int, ...]) -> Tensor:
-        """Integers 0 to 2²⁴ − 1, int32: the upper bits of raw words."""
-        n = int(np.prod(shape))
-        raw = self._bits.random_raw((n + 1) // 2).view(np.int32)
-        halves = torch.from_numpy(raw)[:n].view(shape)
-        return halves.bitwise_right_shift_(8).bitwise_and_(0xFFFFFF)
+        """Integers 0 to 2²⁴ − 1, int32: 24 bits of each half of raw 64-bit words."""
+        n = math.prod(shape)
+        raw = torch.from_numpy(self._bits.random_raw((n + 1) // 2).view(np.int64))
+        return raw.bitwise_and_(0x00FFFFFF_00FFFFFF).view(torch.int32)[:n].view(shape)

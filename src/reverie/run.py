@@ -477,8 +477,7 @@ def _figures(model: Any, dataset: Dataset, report: Report | None) -> Iterator[Fi
 
 def _ceiling(model: Any, dataset: Dataset) -> Estimate:
     entropy = float(dataset.facts["entropy"])
-    measure = f"counting measure on {{0, 1}}^{model.n_features_in_}"
-    return Estimate(-entropy, -entropy, -entropy, 0.0, "exact", "the data's own distribution", measure, 0)
+    return Estimate(-entropy, -entropy, -entropy, 0.0, "exact", "the data's own distribution", model.base_measure, 0)
 
 
 def _verdict(figures: Sequence[Figure]) -> str:

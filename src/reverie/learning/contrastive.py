@@ -23,6 +23,7 @@ stacked, and one matrix product with momentum as its ``beta`` does it all (:func
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import torch
@@ -39,15 +40,17 @@ Statistics = dict[str, Tensor]
 
 @dataclass
 class Phase:
-    """Statistics of one side of the difference: name -> (S, P), and the weight of each row (a number or (S, 1))."""
+    """One side of the difference: statistics name -> (S, P), and the weight of each row, a number or (S, 1)."""
 
     statistics: Statistics
     weight: Tensor | float
 
-    def mean(self, name: str) -> Tensor:
-        """Weighted sum over the rows: (P,)."""
-        rows = self.statistics[name]
-        return rows.mean(0) if isinstance(self.weight, float) else (rows * self.weight).sum(0)
+    @cached_property
+    def means(self) -> Statistics:
+        """Weighted sum over the rows: name -> (P,)."""
+        if isinstance(self.weight, float):
+            return {name: rows.mean(0) for name, rows in self.statistics.items()}
+        return {name: (rows * self.weight).sum(0) for name, rows in self.statistics.items()}
 
 
 @dataclass
@@ -103,7 +106,7 @@ class Contrastive(BaseEstimator):
         )  # 1 hidden probabilities from the data
         negative = self.negative(model, state, eta)  # 2 Gibbs sampling
         self.update(model, state, positive, negative, rate)  # 3 the difference of the products
-        return {"activation": positive.mean(_hidden(model)).mean()}  # 4 the loop repeats it over the examples
+        return {"activation": positive.means[_hidden(model)].mean()}  # 4 the loop repeats it over the examples
 
     def particles_from(self, model: HasStatistics, data: Tensor, rng: Random) -> Tensor | None:
         """Where persistent chains start, for those that have them."""
@@ -116,7 +119,7 @@ class Contrastive(BaseEstimator):
     def update(self, model: HasStatistics, state: State, positive: Phase, negative: Phase, rate: float) -> None:
         """Move the parameters along the (centred) gradient, with momentum, decay and the pull to sparsity."""
         self._move_offsets(state, positive)
-        difference = {k: positive.mean(k) - negative.mean(k) for k in positive.statistics}
+        difference = {k: mean - negative.means[k] for k, mean in positive.means.items()}
         gradient = dict(difference)
         for name, (rows, columns) in model.interactions.items():
             left, right = weigh(positive, negative, difference, state.offsets, rows, columns)
@@ -124,11 +127,16 @@ class Contrastive(BaseEstimator):
                 gradient[rows] = gradient[rows] - left.T @ (right @ state.offsets[columns])
                 gradient[columns] = gradient[columns] - right.T @ (left @ state.offsets[rows])
             target, momentum = self._target(model, state, name)
+            weights = model.params_[name]
+            # Decay is that of the weights before the update, whether it lands in the velocity or in the weights themselves.
+            if target is weights:
+                self._decay(target, weights, rate)
             target.addmm_(left.T, right, beta=momentum, alpha=rate)
-            self._decay(target, model.params_[name], rate)
+            if target is not weights:
+                self._decay(target, weights, rate)
         if self.sparsity is not None:
             name = _hidden(model)
-            gradient[name] = gradient[name] + self.sparsity_cost * (self.sparsity - positive.mean(name))
+            gradient[name] = gradient[name] + self.sparsity_cost * (self.sparsity - positive.means[name])
         for name, direction in gradient.items():
             target, momentum = self._target(model, state, name)
             target.mul_(momentum).add_(direction, alpha=rate)
@@ -147,7 +155,7 @@ class Contrastive(BaseEstimator):
 
     def _move_offsets(self, state: State, positive: Phase) -> None:
         for name, offset in state.offsets.items():
-            offset.lerp_(positive.mean(name), self.offset_rate)
+            offset.lerp_(positive.means[name], self.offset_rate)
 
 
 @dataclass(kw_only=True)

@@ -130,7 +130,9 @@ class Training:
             with torch.no_grad():
                 while not self.done and not self.stop:
                     self._run_epoch(clock)
-        except (torch.OutOfMemoryError, MemoryError) as error:
+        except (MemoryError, RuntimeError) as error:
+            if not out_of_memory(error):
+                raise
             raise OutOfMemoryError(self._advice_on_memory()) from error
 
     def _run_epoch(self, clock: _Clock) -> None:
@@ -138,7 +140,7 @@ class Training:
         order = order.to(self.data.device)
         while self.step < self.steps:
             rows = order[self.step * self.batch_size : (self.step + 1) * self.batch_size]
-            batch = self.model.prepare(self.data[rows], self.noise)
+            batch = self.model.prepare(self.data.index_select(0, rows), self.noise)
             for name, value in self.principle.step(self.model, self.state, batch, self._rate()).items():
                 self.sums[name] = self.sums[name] + value if name in self.sums else value.clone()
             self.step += 1
@@ -221,6 +223,12 @@ class Training:
         self.sums = {k.removeprefix("sums."): v.to(device) for k, v in tensors.items() if k.startswith("sums.")}
         self.history = list(history)
         self._finite = self._copy_of_parameters()
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out; torch has a class for that on a GPU, and on a CPU only a sentence."""
+    words = ("can't allocate memory", "not enough memory")
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(text in str(error) for text in words)
 
 
 def scheduled(schedule: str, progress: float) -> float:
