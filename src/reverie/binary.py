@@ -43,7 +43,7 @@ def binarise(x: NDArray[Any], how: Binarise, threshold: Tensor | None, rng: Rand
         DataError: names the first row and column whose value the protocol cannot take.
     """
     if threshold is not None:
-        return torch.from_numpy((x > threshold.numpy()).astype(np.uint8))
+        return torch.from_numpy((x > threshold.numpy(force=True)).astype(np.uint8))
     if how is None:
         _refuse(x, (x == 0) | (x == 1), "0 or 1; give binarise='threshold', a number, 'fixed' or 'dynamic'")
         return torch.from_numpy(x.astype(np.uint8))

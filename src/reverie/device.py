@@ -19,3 +19,8 @@ def resolve(name: str) -> torch.device:
     if device.type == "cuda" and not torch.cuda.is_available():
         raise UsageError("device='cuda' was asked for, but torch finds no usable GPU; use device='auto' or 'cpu'")
     return device
+
+
+def for_saved(name: str) -> torch.device:
+    """Where the parameters of a saved model go: the device it was made for if this machine has it, else the CPU."""
+    return torch.device("cpu") if name.startswith("cuda") and not torch.cuda.is_available() else resolve(name)

@@ -182,7 +182,7 @@ class Model(BaseEstimator):
     def _returned(self, v: Tensor, dtype: str | None = None) -> Array:
         """Rows (n, D) in the shape, and unless said otherwise the type, of the training data."""
         array: Array = v.numpy(force=True).reshape(len(v), *self.shape_)
-        return array.astype(dtype or self.dtype_)
+        return np.abs(array).astype(dtype or self.dtype_)  # a draw's zero may be −0.0
 
     @property
     def _where(self) -> torch.device:
@@ -246,8 +246,11 @@ class Model(BaseEstimator):
         try:
             model = cls(**parameters.from_json(cls, saved.parameters))
             model._fitted_from_json(saved.fitted)
-            model.params_ = {k.removeprefix("params."): t for k, t in tensors.items() if k.startswith("params.")}
-            model.buffers_ = {k.removeprefix("buffers."): t for k, t in tensors.items() if k.startswith("buffers.")}
+            where = device.for_saved(model.device)
+            model.params_, model.buffers_ = (
+                {k.removeprefix(part): t.to(where) for k, t in tensors.items() if k.startswith(part)}
+                for part in ("params.", "buffers.")
+            )
             model.check_restored()
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise CorruptFileError(f"the saved {cls.__name__} does not fit together: {error}") from error

@@ -156,7 +156,7 @@ class Categorical:
         return (u * cumulated[..., -1:] >= cumulated).sum(-1).clamp_(max=self.categories - 1)
 
     def fit(self, statistics: Tensor, weight: float | Tensor, prior: float = 0.0) -> Tensor:
-        """Normalised logits from summed one-hot statistics (…, D·K) of ``weight`` examples; ``prior`` joins each count."""
+        """Normalised logits from summed one-hot statistics (…, D·K) of ``weight`` rows; ``prior`` joins each count."""
         counts = self._by_variable(statistics) + prior
         return (counts / (weight + self.categories * prior)).log().flatten(-2)
 

@@ -128,7 +128,7 @@ class Contrastive(BaseEstimator):
                 gradient[columns] = gradient[columns] - right.T @ (left @ state.offsets[rows])
             target, momentum = self._target(model, state, name)
             weights = model.params_[name]
-            # Decay is that of the weights before the update, whether it lands in the velocity or in the weights themselves.
+            # Decay is that of the weights before the update, whether it lands in the velocity or in the weights.
             if target is weights:
                 self._decay(target, weights, rate)
             target.addmm_(left.T, right, beta=momentum, alpha=rate)

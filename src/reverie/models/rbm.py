@@ -41,7 +41,7 @@ import torch
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
-from torch.nn.functional import logsigmoid
+from torch.nn.functional import logsigmoid, softplus
 
 from reverie.binary import Binarise
 from reverie.contract import Curve, Estimate, LogPartition, Metrics, Picture
@@ -171,8 +171,7 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BinaryModel):
         """
         h = self._hidden.sample(eta, rng)
         v = self._visible.sample(self.visible_natural(h), rng)
-        if given is not None:
-            v = torch.where(given.isnan(), v, given)
+        v = _held_fast(v, given)
         return v, self.hidden_natural(v)
 
     def statistics(self, v: Tensor, h: Tensor) -> dict[str, Tensor]:
@@ -202,7 +201,7 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BinaryModel):
         return float(self.enumeration_size()) * max(self.params_["W"].shape)
 
     def enumerate(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Blocks (S, D), (S, H), (S,): the smaller layer in every configuration, the other at its mean, log Σ e^{−E}."""
+        """Blocks (S, D), (S, H), (S,): the smaller layer in every configuration, the other at its mean, log Σ e^−E."""
         W, b, c = self._parameters
         over_hidden = len(c) <= len(b)
         bits = torch.arange(min(W.shape), device=W.device)
@@ -238,16 +237,20 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BinaryModel):
     def annealing_step(self, v: Tensor, start: float, end: float, rng: Random) -> tuple[Tensor, Tensor]:
         """F_start(v) − F_end(v), (n,), and a Gibbs step at ``end``, (n, D).
 
-        log(1 + e^{end·x}) − log(1 + e^{start·x}) is taken as −log(1 + σ(end·x)(e^{(start − end)x} − 1)): a small
-        number from small numbers, where the difference of two large ones would lose its digits; and σ(end·x) is
-        needed anyway.
+        The change of log(1 + e^{βx}) is taken as −log(1 + σ(end·x)(e^{(start − end)x} − 1)): a small number from small
+        numbers, where the difference of two large ones would lose its digits; and σ(end·x) is needed anyway. Leaps so
+        long that the exponential could overflow have no digits to lose.
         """
         W, b, c = self._parameters
         base = self.buffers_["base"]
         x = torch.addmm(c, v, W)
         active = torch.sigmoid(end * x)
-        change = torch.expm1((start - end) * x).mul_(active).log1p_().sum(-1)
-        log_ratio = (end - start) * (v @ (b - base)) - change
+        leap = (start - end) * x
+        if leap.abs().max() < 30:
+            change = torch.expm1(leap).mul_(active).log1p_().neg_()
+        else:
+            change = softplus(end * x) - softplus(start * x)
+        log_ratio = (end - start) * (v @ (b - base)) + change.sum(-1)
         h = rng.bernoulli(active)
         eta = torch.addmm(torch.lerp(base, b, end), h, W.T, alpha=end)
         return log_ratio, self._visible.sample(eta, rng)
@@ -259,7 +262,7 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BinaryModel):
         return CD() if self.learning is None else self.learning
 
     def initialise(self, rows: Tensor, rng: Random) -> dict[str, Tensor]:
-        """Small random weights, visible biases at the pixels' frequencies (Hinton 2012, section 8), hidden biases zero."""
+        """Small random weights, visible biases at the pixels' frequencies (Hinton 2012, section 8), hidden ones zero."""
         D, H = rows.shape[1], self.hidden
         base = self.frequencies(rows).float()
         self.buffers_["base"] = base
@@ -351,7 +354,7 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BinaryModel):
             for _ in range(steps):
                 v, eta = self.gibbs_step(eta, rng, held)
             if mean:
-                v = self.visible_mean(self._hidden.sample(eta, rng))
+                v = _held_fast(self.visible_mean(self._hidden.sample(eta, rng)), held)
             draws.append(v)
             steps = thin
         return torch.cat(draws)[:n]
@@ -372,7 +375,7 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BinaryModel):
         else:
             rows = self._encoded(start)
             v = rows[torch.from_numpy(rng.integers(len(rows), n)).to(rows.device)]
-        return self.hidden_natural(v if held is None else torch.where(held.isnan(), v, held))
+        return self.hidden_natural(_held_fast(v, held))
 
     def _given(self, given: Any) -> Tensor:
         """One example with gaps as (1, D)."""
@@ -544,6 +547,11 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BinaryModel):
             self._returned(torch.cat(strip), "float32"),
             columns=len(strip),
         )
+
+
+def _held_fast(v: Tensor, held: Tensor | None) -> Tensor:
+    """v with the values of ``held`` wherever they are not NaN."""
+    return v if held is None else torch.where(held.isnan(), v, held)
 
 
 def _at_least(name: str, value: int, least: int) -> None:
