@@ -81,6 +81,11 @@ class Model(BaseEstimator):
     def monitor(self, train: Tensor, validation: Tensor | None, rng: Random) -> Metrics:
         """Deterministic figures of an epoch on a few prepared rows of each split."""
 
+    @property
+    @abstractmethod
+    def base_measure(self) -> str:
+        """What probabilities are counted on, and after which preparation."""
+
     def pictures(self, x: Array, rng: Random) -> list[Picture]:
         """Images that show what the model has learned, where the data are images."""
         return []

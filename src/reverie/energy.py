@@ -1,0 +1,277 @@
+"""What every energy-based model can do once it states its energy: draw, fill gaps, score, extract features.
+
+A model p(v) = e^{−F(v)} / Z with hidden units that are drawn given the visible ones, and the visible ones given them.
+It says how (``hidden_natural``, ``gibbs_step``, ``free_energy``); the verbs here are Gibbs chains and log Z on top of
+that.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from reverie.contract import Estimate, LogPartition
+from reverie.errors import DataError, UsageError
+from reverie.evidence import likelihood
+from reverie.evidence.likelihood import Annealing, Report
+from reverie.learning.contrastive import State
+from reverie.learning.loop import Training
+from reverie.model import ROWS, Array, Model
+from reverie.random import Random
+
+
+class EnergyModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
+    """The verbs of a model with a free energy and a Gibbs step.
+
+    Attributes:
+        log_partition_: log Z with its bounds, once something has asked for it.
+    """
+
+    # What a family states -------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def free_energy(self, v: Tensor) -> Tensor:
+        """F(v): (B, D) -> (B,) nats."""
+
+    @abstractmethod
+    def hidden_natural(self, v: Tensor) -> Tensor:
+        """Natural parameters of the hidden units given the visible: (B, D) -> (B, H)."""
+
+    @abstractmethod
+    def hidden_mean(self, eta: Tensor) -> Tensor:
+        """Means of the hidden units: (B, H)."""
+
+    @abstractmethod
+    def hidden_sample(self, eta: Tensor, rng: Random) -> Tensor:
+        """A draw of the hidden units: (B, H)."""
+
+    @abstractmethod
+    def visible_mean(self, h: Tensor) -> Tensor:
+        """Means of the visible units given the hidden: (B, H) -> (B, D)."""
+
+    @abstractmethod
+    def gibbs_step(self, eta: Tensor, rng: Random, given: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Hidden sample, visible reconstruction with ``given`` held fast, hidden again: (B, D), (B, H)."""
+
+    @abstractmethod
+    def noise(self, n: int, rng: Random) -> Tensor:
+        """Visible configurations that know nothing of the data: (n, D)."""
+
+    @abstractmethod
+    def enumeration_cost(self) -> float:
+        """Terms of the sum for log Z."""
+
+    # What follows from it -------------------------------------------------------------------------------------------
+
+    def remember(self, training: Training) -> None:
+        """Keep the persistent chains, as places to sample from."""
+        state = training.state
+        if isinstance(state, State) and state.particles is not None:
+            self.buffers_["particles"] = state.particles
+
+    def sample(
+        self,
+        n: int = 1,
+        *,
+        given: Any = None,
+        start: Any = "noise",
+        burn_in: int = 1000,
+        chains: int | None = None,
+        thin: int = 100,
+        mean: bool = False,
+        seed: int | None = None,
+    ) -> Array:
+        """Draw new examples from Gibbs chains.
+
+        Args:
+            n: how many.
+            given: one example (of the data's shape) with NaN for what is to be drawn; the rest is held fast.
+            start: "noise", "particles" (the chains of PCD), or rows to start from.
+            burn_in: Gibbs steps before the first draw.
+            chains: chains run side by side; None for one a draw, which makes the draws independent of each other.
+            thin: Gibbs steps between two draws of the same chain.
+            mean: return p(v = 1 | h) of the last step, which is not a draw, instead of the draw itself.
+            seed: decides the draws; None stands for the constructor's.
+
+        Returns:
+            (n, *data shape): zeros and ones in the type of the training data; with ``mean=True`` probabilities,
+            float32.
+
+        Raises:
+            UsageError: an argument out of range, or ``start="particles"`` of a machine without persistent chains.
+            DataError: ``given`` or ``start`` of another shape.
+        """
+        check_is_fitted(self, "params_")
+        _at_least("n", n, 0)
+        _at_least("burn_in", burn_in, 1)
+        _at_least("thin", thin, 1)
+        parallel = n if chains is None else min(chains, n)
+        if n:
+            _at_least("chains", parallel, 1)
+        else:
+            return self._returned(torch.zeros(0, self.n_features_in_))
+        rng = Random(self.seed if seed is None else seed, f"{self.name}/sample", self._where)
+        held = None if given is None else self._given(given).expand(parallel, -1)
+        with torch.no_grad():
+            draws = self._draw(self._start(start, parallel, rng, held), n, burn_in, thin, mean, rng, held)
+        return self._returned(draws, "float32" if mean else None)
+
+    def _draw(
+        self, eta: Tensor, n: int, burn_in: int, thin: int, mean: bool, rng: Random, held: Tensor | None
+    ) -> Tensor:
+        draws: list[Tensor] = []
+        steps = burn_in
+        while sum(map(len, draws)) < n:
+            for _ in range(steps):
+                v, eta = self.gibbs_step(eta, rng, held)
+            if mean:
+                v = held_fast(self.visible_mean(self.hidden_sample(eta, rng)), held)
+            draws.append(v)
+            steps = thin
+        return torch.cat(draws)[:n]
+
+    def _start(self, start: Any, n: int, rng: Random, held: Tensor | None) -> Tensor:
+        """Natural parameters of the hidden units (n, H) where the chains begin."""
+        if isinstance(start, str) and start == "particles":
+            if "particles" not in self.buffers_:
+                raise UsageError(
+                    "start='particles' needs persistent chains; this machine has none: fit with learning=PCD()"
+                )
+            particles = self.buffers_["particles"]
+            return particles[torch.from_numpy(rng.integers(len(particles), n)).to(particles.device)]
+        if isinstance(start, str):
+            if start != "noise":
+                raise UsageError(f"start={start!r}: it takes 'noise', 'particles' or rows to start from")
+            v = self.noise(n, rng)
+        else:
+            rows = self._encoded(start)
+            v = rows[torch.from_numpy(rng.integers(len(rows), n)).to(rows.device)]
+        return self.hidden_natural(held_fast(v, held))
+
+    def _given(self, given: Any) -> Tensor:
+        """One example with gaps as (1, D)."""
+        row = np.asarray(given, dtype=np.float64)
+        if row.size != self.n_features_in_:
+            raise DataError(f"given has shape {row.shape}, but an example has shape {self.shape_}")
+        return self._with_gaps(row.reshape(1, *self.shape_))
+
+    def _with_gaps(self, X: Any) -> Tensor:
+        """Rows (n, D) with bits where values are known and NaN where they are not."""
+        check_is_fitted(self, "params_")
+        x = self._validated(X, gaps=True)
+        gaps = np.isnan(x) if np.issubdtype(x.dtype, np.floating) else np.zeros(x.shape, bool)
+        rng = Random(self.seed, f"{self.name}/scored")
+        bits = self.prepare(self.encode_rows(np.where(gaps, 0, x), rng).to(self._where), rng.stream("visit"))
+        return bits.masked_fill(torch.from_numpy(gaps).to(bits.device), math.nan)
+
+    def impute(self, X: Any, *, burn_in: int = 1000, seed: int | None = None) -> Array:
+        """Draw the missing entries given the others, by a Markov chain: Gibbs steps with the known entries held fast.
+
+        Args:
+            X: (n, …) with NaN for what is missing.
+            burn_in: Gibbs steps; the draws are from p(missing | known) once the chain has mixed.
+            seed: decides the draws; None stands for the constructor's.
+
+        Returns:
+            (n, *data shape), zeros and ones throughout: known entries as the model sees them, missing ones drawn.
+        """
+        held = self._with_gaps(X)
+        rng = Random(self.seed if seed is None else seed, f"{self.name}/impute", self._where)
+        with torch.no_grad():
+            v = self._draw(self._start("noise", len(held), rng, held), len(held), burn_in, 1, False, rng, held)
+        return self._returned(v)
+
+    def transform(self, X: Any) -> Array:
+        """Features p(h = 1 | v): (n, …) -> (n, H) float32."""
+        with torch.no_grad():
+            h: Array = self.hidden_mean(self.hidden_natural(self._encoded(X))).numpy(force=True)
+        return h
+
+    def reconstruct(self, X: Any) -> Array:
+        """Mean reconstruction p(v = 1 | h = p(h | v)): (n, *data shape) float32; means, not draws."""
+        with torch.no_grad():
+            h = self.hidden_mean(self.hidden_natural(self._encoded(X)))
+            return self._returned(self.visible_mean(h), "float32")
+
+    def score_samples(self, X: Any) -> Array:
+        """log p(v) of each example: (n,) nats, exact or with log Z estimated, as ``log_partition_`` says."""
+        v = self._encoded(X)
+        log_f = self._log_density(v)
+        scores: Array = (log_f - self._log_partition(v).value).numpy(force=True)
+        return scores
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Mean of :meth:`score_samples`, nats per example."""
+        return float(self.score_samples(X).mean())
+
+    def log_likelihood(
+        self,
+        X: Any,
+        *,
+        exact: bool | None = None,
+        chains: int = 100,
+        temperatures: int = 10_000,
+        burn_in: int = 1_000,
+        report: Report | None = None,
+    ) -> Estimate:
+        """Mean log-likelihood of X with all that is known about its error.
+
+        Args:
+            X: (n, …) examples.
+            exact: True sums log Z whatever it costs, False anneals; None sums up to 2³⁰ terms.
+            chains: of annealed importance sampling.
+            temperatures: steps between the base and the machine.
+            burn_in: Gibbs steps before reverse annealing.
+            report: called with what is done, how far it is, and how far it goes.
+
+        Returns:
+            ``value`` from forward annealing, which is optimistic; ``low`` and ``high`` from both directions;
+            ``stderr`` over X.
+        """
+        v = self._encoded(X)
+        if exact is not None or (chains, temperatures, burn_in) != (100, 10_000, 1_000):
+            self.__dict__.pop("log_partition_", None)
+        log_z = self._log_partition(v, Annealing(chains, temperatures, burn_in), exact, report)
+        return likelihood.estimate(self._log_density(v), log_z, self.base_measure)
+
+    def _log_density(self, v: Tensor) -> Tensor:
+        """−F(v) in float64: (n,)."""
+        twin = self.in_double()
+        with torch.no_grad():
+            return torch.cat([-twin.free_energy(part.double()) for part in v.split(ROWS)])
+
+    def _log_partition(
+        self,
+        v: Tensor,
+        options: Annealing | None = None,
+        exact: bool | None = None,
+        report: Report | None = None,
+    ) -> LogPartition:
+        """log Z, computed at the first call and kept; v (n, D) is where reverse chains may start."""
+        if not hasattr(self, "log_partition_"):
+            rng = Random(self.seed, f"{self.name}/log_partition", self._where)
+            summed = exact if exact is not None else self.enumeration_cost() <= likelihood.EXACT_LIMIT
+            model = self.in_double() if summed else self
+            self.log_partition_ = likelihood.log_partition(model, v, rng, options, summed, report)
+        return self.log_partition_
+
+    @property
+    def _n_features_out(self) -> int:
+        return len(self.params_["c"])
+
+
+def held_fast(v: Tensor, held: Tensor | None) -> Tensor:
+    """v with the values of ``held`` wherever they are not NaN."""
+    return v if held is None else torch.where(held.isnan(), v, held)
+
+
+def _at_least(name: str, value: int, least: int) -> None:
+    if value < least:
+        raise UsageError(f"{name}={value}: it takes an integer ≥ {least}")
