@@ -25,7 +25,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -35,10 +34,10 @@ import torch
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from reverie import __version__, data, files, parameters, registry, storage
-from reverie.contract import Estimate
 from reverie.data import Dataset
 from reverie.errors import CorruptFileError, DataError, DivergedError, Interrupted, UsageError
 from reverie.evidence.likelihood import Report
+from reverie.evidence.summary import Evidence, gather, verdict
 from reverie.learning.loop import Listener, Progress, Training
 from reverie.model import Model
 
@@ -88,35 +87,6 @@ class RunConfig(_Strict):
     threads: int
     cpu: str
     notes: list[str]
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One figure of the evidence: what it is called, of which split, and by which protocol the data were prepared."""
-
-    name: str
-    split: str
-    role: Literal["model", "baseline", "ceiling", "detail"]
-    estimate: Estimate
-    protocol: str
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What :func:`evaluate` found; ``model`` is the checksum of the parameters that it is about."""
-
-    figures: tuple[Figure, ...]
-    verdict: str
-    model: str
-
-    def figure(self, name: str, split: str = "test") -> Figure:
-        """The figure of that name."""
-        return next(f for f in self.figures if f.name == name and f.split == split)
-
-    def to_json(self) -> str:
-        """As ``evidence.json`` holds it."""
-        return TypeAdapter(Evidence).dump_json(self, indent=2).decode() + "\n"
 
 
 class Run:
@@ -283,9 +253,10 @@ def evaluate(run: Run, *, report: Report | None = None) -> Evidence:
     if found is not None and found.model == digest:
         return found
     dataset = run.dataset()
-    figures = tuple(_figures(model, dataset, report))
-    evidence = Evidence(figures, _verdict(figures), digest)
-    files.write_atomic(run.path / "evidence.json", evidence.to_json())
+    splits = {"test": dataset.test.x, "validation": dataset.validation.x, "train": dataset.train.x}
+    figures = tuple(gather(model, splits, dataset.protocol, dataset.facts, report))
+    evidence = Evidence(figures, verdict(figures), digest)
+    files.write_atomic(run.path / "evidence.json", TypeAdapter(Evidence).dump_json(evidence, indent=2) + b"\n")
     # log Z took its time: keep it with the model. It does not change the parameters, so the checksum stays.
     model.save(run.path / "model")
     return evidence
@@ -455,66 +426,6 @@ def _changes(config: RunConfig) -> list[str]:
         for text, (key, value) in zip(differences, now.items(), strict=True)
         if value != getattr(config, key)
     ]
-
-
-# Evidence -------------------------------------------------------------------------------------------------------------
-
-
-def _figures(model: Any, dataset: Dataset, report: Report | None) -> Iterator[Figure]:
-    for split in ("test", "validation", "train"):
-        x = getattr(dataset, split).x
-        if not len(x):
-            continue
-        role: Literal["model", "detail"] = "model" if split == "test" else "detail"
-        yield Figure("log-likelihood", split, role, model.log_likelihood(x, report=report), dataset.protocol)
-        baseline = model.baseline(dataset.train.x, x)
-        yield Figure("independent columns", split, "baseline", baseline, dataset.protocol, "a floor: each column alone")
-    if "entropy" in dataset.facts:
-        yield Figure(
-            "negative entropy", "test", "ceiling", _ceiling(model, dataset), dataset.protocol, "no model does better"
-        )
-
-
-def _ceiling(model: Any, dataset: Dataset) -> Estimate:
-    entropy = float(dataset.facts["entropy"])
-    return Estimate(-entropy, -entropy, -entropy, 0.0, "exact", "the data's own distribution", model.base_measure, 0)
-
-
-def _verdict(figures: Sequence[Figure]) -> str:
-    """The evidence in plain words."""
-    by_split = {(f.name, f.split): f.estimate for f in figures}
-    split = "test" if ("log-likelihood", "test") in by_split else "validation"
-    own, floor = by_split.get(("log-likelihood", split)), by_split.get(("independent columns", split))
-    if own is None or floor is None:
-        return "There are no held-out examples, so there is nothing to say about unseen data."
-    gain = own.value - floor.value
-    words = [
-        f"On {own.n:,} held-out examples the model reaches {own.value:.2f} nats per example ({_trust(own)}), "
-        f"{abs(gain):.2f} {'above' if gain > 0 else 'BELOW'} columns taken one by one ({floor.value:.2f})"
-        + (
-            f": an unseen example is {_times(gain)} times likelier under it."
-            if gain > 0
-            else ": it has not learned the data."
-        )
-    ]
-    train = by_split.get(("log-likelihood", "train"))
-    if train is not None and train.value - own.value > max(0.1 * abs(gain), 3 * own.stderr):
-        words.append(
-            f"It gives training examples {train.value - own.value:.2f} nats more than unseen ones: it overfits."
-        )
-    if own.verdict == "inconsistent":
-        words.append("The annealing runs disagree, so the true figure may be far lower: trust the low end only.")
-    return " ".join(words)
-
-
-def _trust(estimate: Estimate) -> str:
-    if estimate.kind == "exact":
-        return "exact"
-    return f"{estimate.kind}, {estimate.verdict}: between {estimate.low:.2f} and {estimate.high:.2f}"
-
-
-def _times(nats: float) -> str:
-    return f"{math.exp(nats):,.1f}" if nats < 10 else f"10^{nats / math.log(10):.0f}"
 
 
 # Small files ----------------------------------------------------------------------------------------------------------
