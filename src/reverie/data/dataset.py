@@ -1,0 +1,413 @@
+"""A dataset: three disjoint parts, how they were made, and a fingerprint that tells whether it is still the same."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import math
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reverie.data import bundled, readers
+from reverie.data.limits import fault, fits, foreign, one_line, short
+from reverie.errors import UsageError
+
+Array = NDArray[Any]
+Kind = Literal["images", "table", "vectors"]
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """One part of a dataset.
+
+    Attributes:
+        x: (n, *shape), uint8, float32 or float64; missing values are NaN.
+        y: labels (n,) where the source has them.
+    """
+
+    x: Array
+    y: Array | None = None
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Examples in three disjoint parts that together are all of the source.
+
+    Attributes:
+        name: short name, such as "digits" or the stem of a file's name.
+        source: what was asked for: a path or a bundled name.
+        train: what is learned from.
+        validation: what choices are made on; may be empty.
+        test: what the result is judged on, once; may be empty.
+        columns: names of a table's columns, () for anything else.
+        kind: "images" of shape (h, w) or (h, w, 3), "table" with named columns, or "vectors" of any other shape.
+        maximum: the largest value that an entry can have: 255 for 8-bit images, 1 for values in [0, 1], else None.
+        protocol: how it was split, with counts and seed.
+        description: what it is, and its licence where known.
+        problems: bad files and rows that were left out, one line each.
+        facts: what is exactly known, such as the ``entropy`` of bars-and-stripes in nats.
+    """
+
+    name: str
+    source: str
+    train: Split
+    validation: Split
+    test: Split
+    columns: tuple[str, ...] = ()
+    kind: Kind = "vectors"
+    maximum: float | None = None
+    protocol: str = ""
+    description: str = ""
+    problems: tuple[str, ...] = ()
+    facts: Mapping[str, float | str] = field(default_factory=dict)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one example."""
+        return self.train.x.shape[1:]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of examples in each part."""
+        return {"train": len(self.train), "validation": len(self.validation), "test": len(self.test)}
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over the shapes, types and bytes of the three parts and their labels, in hexadecimal."""
+        digest = hashlib.sha256()
+        for part in (self.train, self.validation, self.test):
+            for array in (part.x, part.y):
+                _digest(digest, array)
+        return digest.hexdigest()
+
+
+def load(
+    source: str | os.PathLike[str],
+    *,
+    test: float | str | os.PathLike[str] | None = None,
+    validation: float = 0.1,
+    seed: int = 0,
+    strict: bool = False,
+    size: int | None = None,
+    colour: bool = False,
+    limit: int | None = None,
+) -> Dataset:
+    """Read a dataset and split it.
+
+    A bundled name (see :func:`reverie.data.available`) goes before a file or folder of that name, such as ``./digits``.
+
+    Args:
+        source: bundled name, or path of a .npy, .npz, IDX, CSV or Parquet file or of a folder of images.
+        test: fraction to hold out for test, or another source that is the test set. By default the source's own test
+            set if it has one, else a fifth.
+        validation: fraction of what remains that is held out for validation. MNIST and Fashion-MNIST keep the last
+            10,000 training images for it, whatever the fraction, unless ``test`` is a fraction.
+        seed: of the random split. The same seed gives the same split on every machine; for ``test`` as scikit-learn's
+            ``train_test_split`` makes it.
+        strict: make the first bad file or row an error instead of leaving it out.
+        size: bring images of a folder to ``size`` × ``size`` pixels.
+        colour: read images of a folder in colour instead of grey.
+        limit: keep only so many training examples. Validation and test stay what they are without it.
+
+    Raises:
+        DataError: if the data can't be read; the message names the file and the place in it.
+        UsageError: if an argument is out of its range.
+    """
+    source = os.fspath(source)
+    test = _fraction_or_source(test)
+    _check_arguments(test, validation, seed, size, limit)
+    options = readers.Options(strict, size, colour)
+    raw = _read(source, options)
+    if isinstance(test, str):
+        _check_apart(source, test)
+        raw = _with_test(source, raw, test, _read(test, options))
+    elif test is not None:
+        raw = replace(raw, test=None, validation=None, note="" if raw.groups is None else raw.note)
+    fits(source, raw.x.nbytes)
+    parts, protocol = _split(raw, test if isinstance(test, float) else 0.2, validation, seed)
+    if limit is not None and limit < len(parts[0]):
+        parts = (_first(parts[0], limit), *parts[1:])
+        protocol += f" Training is limited to {limit:,} examples."
+    name = source if bundled.known(source) else _stem(source)
+    kind = _kind(raw)
+    return Dataset(
+        name,
+        source,
+        *parts,
+        columns=raw.columns,
+        kind=kind,
+        maximum=raw.maximum or _maximum(raw, kind),
+        protocol=protocol,
+        description=raw.description or _description(source, raw, kind),
+        problems=raw.problems,
+        facts=raw.facts,
+    )
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What :func:`check` found in a dataset, all parts together.
+
+    Attributes:
+        n: examples in all, and ``counts`` in each part.
+        classes: number of distinct labels, 0 where there are none.
+        missing: number of missing values by column (or by "all entries" where they have no names), where there are any.
+        constant: columns that never vary, or how many entries never do where they have no names.
+        low: the least value, and ``high`` the greatest; NaN where every value is missing.
+        binary: whether every value that isn't missing is 0 or 1.
+    """
+
+    name: str
+    source: str
+    description: str
+    kind: Kind
+    shape: tuple[int, ...]
+    dtype: str
+    n: int
+    counts: Mapping[str, int]
+    classes: int
+    missing: Mapping[str, int]
+    constant: tuple[str, ...]
+    low: float
+    high: float
+    binary: bool
+    maximum: float | None
+    problems: tuple[str, ...]
+    facts: Mapping[str, float | str]
+    protocol: str
+    fingerprint: str
+
+
+def check(source: str | os.PathLike[str], **options: Any) -> Findings:
+    """Read a dataset as :func:`load` does, with the same ``options``, and say what is in it.
+
+    Raises:
+        DataError: if it can't be read.
+        UsageError: if an option is out of its range.
+    """
+    data = load(source, **options)
+    parts = [part for part in (data.train, data.validation, data.test) if len(part)]
+    low, high, missing = _columnwise(part.x for part in parts)
+    still = (low == high) | np.isnan(low)
+    labels = [part.y for part in parts if part.y is not None]
+    return Findings(
+        name=data.name,
+        source=data.source,
+        description=data.description,
+        kind=data.kind,
+        shape=data.shape,
+        dtype=str(data.train.x.dtype),
+        n=sum(data.counts.values()),
+        counts=data.counts,
+        classes=len(np.unique(np.concatenate(labels))) if labels else 0,
+        missing=_by_name(data.columns, missing),
+        constant=_named(data.columns, still),
+        low=float(np.fmin.reduce(low)),
+        high=float(np.fmax.reduce(high)),
+        binary=all(_is_binary(part.x) for part in parts),
+        maximum=data.maximum,
+        problems=data.problems,
+        facts=data.facts,
+        protocol=data.protocol,
+        fingerprint=data.fingerprint,
+    )
+
+
+# Reading -------------------------------------------------------------------------------------------------------------
+
+
+def _read(source: str, options: readers.Options) -> readers.Raw:
+    if bundled.known(source):
+        return bundled.make(source, options)
+    with foreign(short(source), "a path"):
+        if not Path(source).exists():
+            near = difflib.get_close_matches(source, bundled.ENTRIES, n=1, cutoff=0.6)
+            hint = f"did you mean {near[0]}?" if near else "known names are " + ", ".join(bundled.ENTRIES) + "."
+            raise fault(f"{source} is neither a file or folder nor a bundled dataset; {hint}")
+    return readers.read(Path(source), options)
+
+
+def _fraction_or_source(test: float | str | os.PathLike[str] | None) -> float | str | None:
+    """A command line gives fractions as text as well."""
+    try:
+        return test if test is None else float(test)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return os.fspath(test)  # type: ignore[arg-type]
+
+
+def _check_arguments(test: object, validation: float, seed: int, size: int | None, limit: int | None) -> None:
+    for name, fraction in (("test", test), ("validation", validation)):
+        if isinstance(fraction, int | float) and not 0 <= fraction < 1:
+            raise UsageError(f"{name} is a fraction of the examples, at least 0 and less than 1, not {fraction}.")
+    if not 0 <= seed < 2**32:
+        raise UsageError(f"seed is a whole number from 0 to 4,294,967,295, not {seed}.")
+    for name, number in (("size", size), ("limit", limit)):
+        if number is not None and number < 1:
+            raise UsageError(f"{name} is at least 1, not {number}.")
+
+
+def _check_apart(source: str, test: str) -> None:
+    if source == test or (Path(source).exists() and Path(test).exists() and Path(source).samefile(test)):
+        raise UsageError(one_line(f"The test set {test} is what is learned from; give another source or a fraction."))
+
+
+def _with_test(source: str, raw: readers.Raw, other: str, given: readers.Raw) -> readers.Raw:
+    """``raw`` with all of another source as its test set."""
+    if given.x.shape[1:] != raw.x.shape[1:]:
+        raise fault(f"{other} has examples of shape {given.x.shape[1:]}, where {source} has {raw.x.shape[1:]}.")
+    if given.columns != raw.columns:
+        raise fault(f"{other} has other columns than {source}, or in another order: {_difference(raw, given)}.")
+    note = f"{raw.note} The test examples are those of {one_line(other)}.".lstrip()
+    test = (given.x, given.y)
+    return replace(raw, test=test, maximum=None, note=note, problems=raw.problems + given.problems)
+
+
+def _difference(a: readers.Raw, b: readers.Raw) -> str:
+    place = next(k for k, (left, right) in enumerate(zip(a.columns, b.columns, strict=True)) if left != right)
+    return f"column {place + 1} is {short(b.columns[place])}, not {short(a.columns[place])}"
+
+
+def _stem(source: str) -> str:
+    path = Path(os.path.abspath(source))  # noqa: PTH100  (resolve() would follow links to other names)
+    name = path.name.removesuffix(".gz")
+    return one_line(name if path.is_dir() else Path(name).stem or name)
+
+
+def _kind(raw: readers.Raw) -> Kind:
+    if raw.columns:
+        return "table"
+    return "images" if raw.x.ndim == 3 or (raw.x.ndim == 4 and raw.x.shape[3] == 3) else "vectors"
+
+
+def _maximum(raw: readers.Raw, kind: Kind) -> float | None:
+    """1 where every value is within [0, 1], else 255 for bytes that aren't a table's, else unknown."""
+    arrays = [raw.x] if raw.test is None else [raw.x, raw.test[0]]
+    low = min(float(np.fmin.reduce(array.reshape(-1))) for array in arrays)
+    high = max(float(np.fmax.reduce(array.reshape(-1))) for array in arrays)
+    if low >= 0 and high <= 1:
+        return 1.0
+    return 255.0 if kind != "table" and all(array.dtype == np.uint8 for array in arrays) else None
+
+
+def _description(source: str, raw: readers.Raw, kind: Kind) -> str:
+    shape = "×".join(map(str, raw.x.shape[1:]))
+    what = {"images": f"Images of {shape} (height by width)", "table": f"A table of {shape} columns"}
+    return f"{what.get(kind, f'Vectors of {shape} numbers')} from {one_line(source)}; its licence is not recorded."
+
+
+# Splitting -----------------------------------------------------------------------------------------------------------
+
+Parts = tuple[Split, Split, Split]
+
+
+def _split(raw: readers.Raw, test: float, validation: float, seed: int) -> tuple[Parts, str]:
+    """Train, validation and test, and the sentence that says how they were made."""
+    x, y, held, kept = raw.x, raw.y, 0, raw.validation
+    if raw.test is None or kept is None:
+        order, held, kept = _order(raw, test if raw.test is None else 0.0, validation, seed)
+        x, y = x[order], None if y is None else y[order]
+    rest, n = len(x) - kept, len(x)
+    own = _slice(x, y, 0, held) if raw.test is None else Split(*raw.test)
+    parts = (_slice(x, y, held, rest), _slice(x, y, rest, n), own)
+    return parts, _protocol(raw, parts, seed)
+
+
+def _order(raw: readers.Raw, test: float, validation: float, seed: int) -> tuple[NDArray[np.intp], int, int]:
+    """An order of the examples with test first and validation last, and how many these are.
+
+    Whole groups are drawn, where the source has them. RandomState is NumPy's frozen generator: its permutations stay
+    the same in every version, and are those of scikit-learn's ``train_test_split``.
+    """
+    groups = np.arange(len(raw.x)) if raw.groups is None else raw.groups
+    sizes = np.bincount(groups)
+    drawn = np.random.RandomState(seed).permutation(len(sizes))
+    held = min(math.ceil(test * len(sizes)), len(sizes) - 1)
+    kept = min(math.ceil(validation * (len(sizes) - held)), len(sizes) - held - 1)
+    order = drawn if raw.groups is None else np.argsort(np.argsort(drawn)[groups], kind="stable")
+    return order, int(sizes[drawn[:held]].sum()), int(sizes[drawn[len(drawn) - kept :]].sum())
+
+
+def _slice(x: Array, y: Array | None, start: int, stop: int) -> Split:
+    return Split(x[start:stop], None if y is None else y[start:stop])
+
+
+def _first(part: Split, n: int) -> Split:
+    return _slice(part.x, part.y, 0, n)
+
+
+def _protocol(raw: readers.Raw, parts: Parts, seed: int) -> str:
+    train, validation, test = (
+        f"{len(part):,} {name}" for part, name in zip(parts, ("training", "validation", "test"), strict=True)
+    )
+    if raw.test is None:
+        sentence = f"{train}, {validation} and {test} examples, drawn at random with seed {seed}."
+    elif raw.validation is None:
+        sentence = (
+            f"{train} and {validation} examples, drawn at random with seed {seed}, and {test} examples kept apart."
+        )
+    else:
+        sentence = (
+            f"{train}, {validation} and {test} examples, fixed by the source (nothing is drawn with the seed, {seed})."
+        )
+    return f"{sentence} {raw.note}".rstrip()
+
+
+# Looking -------------------------------------------------------------------------------------------------------------
+
+
+def _digest(digest: Any, array: Array | None) -> None:
+    if array is None:
+        digest.update(b"none;")
+        return
+    little = array.dtype.newbyteorder("<")
+    digest.update(f"{array.shape}{little.str};".encode())
+    step = max(1, (1 << 20) // max(1, array[:1].nbytes))
+    for start in range(0, len(array), step):
+        digest.update(np.ascontiguousarray(array[start : start + step], dtype=little).tobytes())
+
+
+def _columnwise(arrays: Iterable[Array]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+    """Least value, greatest value and number of missing values of each entry: (d,) each."""
+    lows, highs, missing = [], [], []
+    for array in arrays:
+        flat = array.reshape(len(array), -1)
+        lows.append(np.fmin.reduce(flat))
+        highs.append(np.fmax.reduce(flat))
+        missing.append(_gaps(flat))
+    low, high = np.fmin.reduce(lows).astype(np.float64), np.fmax.reduce(highs).astype(np.float64)
+    return low, high, np.sum(missing, axis=0)
+
+
+def _gaps(flat: Array) -> NDArray[np.int64]:
+    counts = np.zeros(flat.shape[1], dtype=np.int64)
+    if flat.dtype.kind == "f":
+        for row in range(0, len(flat), 4096):
+            counts += np.isnan(flat[row : row + 4096]).sum(axis=0)
+    return counts
+
+
+def _is_binary(x: Array) -> bool:
+    blocks = (x[start : start + 4096] for start in range(0, len(x), 4096))
+    return all(bool(((block == 0) | (block == 1) | (block != block)).all()) for block in blocks)
+
+
+def _by_name(columns: tuple[str, ...], counts: NDArray[np.int64]) -> dict[str, int]:
+    if not columns:
+        return {"all entries": int(counts.sum())} if counts.any() else {}
+    return {name: int(count) for name, count in zip(columns, counts, strict=True) if count}
+
+
+def _named(columns: tuple[str, ...], marked: NDArray[np.bool_]) -> tuple[str, ...]:
+    if columns:
+        return tuple(name for name, mark in zip(columns, marked, strict=True) if mark)
+    return (f"{int(marked.sum()):,} of {marked.size:,} entries",) if marked.any() else ()
