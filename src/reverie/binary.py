@@ -26,29 +26,38 @@ from reverie.random import Random
 Binarise = Literal["threshold", "fixed", "dynamic"] | float | None
 
 
-def thresholds(x: NDArray[Any], how: Binarise) -> Tensor | None:
-    """The threshold of each column, (D,) float64, or None for the protocols without one."""
+def learn(x: NDArray[Any], how: Binarise) -> Tensor | None:
+    """What a protocol takes from the training rows (n, D), to treat later ones alike.
+
+    Returns:
+        The threshold of each column, (D,); for the draws what a byte is divided by, 255 or 1; None for None.
+    """
     if how == "threshold":
-        low, high = np.nanmin(x, 0).astype(np.float64), np.nanmax(x, 0).astype(np.float64)
-        return torch.from_numpy(low + (high - low) / 2)
-    if isinstance(how, int | float):
-        return torch.full((x.shape[1],), float(how), dtype=torch.float64)
-    return None
+        return torch.from_numpy(np.nanmin(x, 0).astype(np.float64) / 2 + np.nanmax(x, 0).astype(np.float64) / 2)
+    if how in ("fixed", "dynamic"):
+        return torch.tensor(255.0 if x.dtype == np.uint8 and x.max() > 1 else 1.0, dtype=torch.float64)
+    return None if how is None else torch.full((x.shape[1],), float(how), dtype=torch.float64)
 
 
-def binarise(x: NDArray[Any], how: Binarise, threshold: Tensor | None, rng: Random) -> Tensor:
+def binarise(x: NDArray[Any], how: Binarise, learned: Tensor | None, rng: Random) -> Tensor:
     """Rows (n, D) as uint8 zeros and ones; for ``"dynamic"`` as the probabilities that :func:`visit` draws from.
+
+    Args:
+        x: numbers of any type.
+        how: the protocol.
+        learned: what :func:`learn` took from the training rows.
+        rng: for ``"fixed"``.
 
     Raises:
         DataError: names the first row and column whose value the protocol cannot take.
     """
-    if threshold is not None:
-        return torch.from_numpy((x > threshold.numpy(force=True)).astype(np.uint8))
-    if how is None:
-        _refuse(x, (x == 0) | (x == 1), "0 or 1; give binarise='threshold', a number, 'fixed' or 'dynamic'")
-        return torch.from_numpy(x.astype(np.uint8))
-    probabilities = _probabilities(x)
-    return probabilities if how == "dynamic" else _draw_once(probabilities, rng)
+    if how in ("fixed", "dynamic"):
+        probabilities = _probabilities(x, 1.0 if learned is None else float(learned))
+        return probabilities if how == "dynamic" else _draw_once(probabilities, rng)
+    if learned is not None:
+        return torch.from_numpy((x > learned.numpy(force=True)).astype(np.uint8))
+    _refuse(x, (x == 0) | (x == 1), "0 or 1; give binarise='threshold', a number, 'fixed' or 'dynamic'")
+    return torch.from_numpy(x.astype(np.uint8))
 
 
 def visit(rows: Tensor, how: Binarise, rng: Random) -> Tensor:
@@ -75,9 +84,10 @@ def describe(how: Binarise) -> str:
     }[how]
 
 
-def _probabilities(x: NDArray[Any]) -> Tensor:
-    if x.dtype == np.uint8 and x.size and x.max() > 1:
-        return torch.from_numpy(x)  # stays one byte an entry; means() divides by 255
+def _probabilities(x: NDArray[Any], levels: float) -> Tensor:
+    """Float probabilities, or bytes as they are where they count as value / 255 (:func:`means` divides)."""
+    if x.dtype == np.uint8 and levels > 1:
+        return torch.from_numpy(x)
     _refuse(x, (x >= 0) & (x <= 1), "probabilities in [0, 1]; divide by the largest value the data can have")
     return torch.from_numpy(x.astype(np.float32))
 

@@ -21,7 +21,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
 from reverie import __version__, device, parameters, storage
-from reverie.binary import Binarise, binarise, describe, means, thresholds, visit
+from reverie.binary import Binarise, binarise, describe, learn, means, visit
 from reverie.contract import Curve, Estimate, LogPartition, Metrics, Picture
 from reverie.errors import CorruptFileError, DataError, UsageError
 from reverie.evidence.likelihood import estimate
@@ -187,7 +187,7 @@ class Model(BaseEstimator):
     def _returned(self, v: Tensor, dtype: str | None = None) -> Array:
         """Rows (n, D) in the shape, and unless said otherwise the type, of the training data."""
         array: Array = v.numpy(force=True).reshape(len(v), *self.shape_)
-        return np.abs(array).astype(dtype or self.dtype_)  # a draw's zero may be −0.0
+        return (array + 0.0).astype(dtype or self.dtype_)  # turns the −0.0 that a draw may hold into 0.0
 
     @property
     def _where(self) -> torch.device:
@@ -272,13 +272,13 @@ class BinaryModel(Model):
     binarise: Binarise
 
     def learn_encoding(self, x: Array) -> dict[str, Tensor]:
-        """The thresholds of the columns, for the protocols that have them."""
-        threshold = thresholds(x, self.binarise)
-        return {} if threshold is None else {"threshold": threshold}
+        """What the protocol takes from the training rows."""
+        learned = learn(x, self.binarise)
+        return {} if learned is None else {"protocol": learned}
 
     def encode_rows(self, x: Array, rng: Random) -> Tensor:
         """Rows as bits, or for ``binarise="dynamic"`` as probabilities."""
-        return binarise(x, self.binarise, self.buffers_.get("threshold"), rng)
+        return binarise(x, self.binarise, self.buffers_.get("protocol"), rng)
 
     def prepare(self, rows: Tensor, rng: Random) -> Tensor:
         """Stored rows as float zeros and ones."""

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
+import numpy as np
 from pydantic import Field, TypeAdapter, ValidationError
 
 from reverie.errors import UsageError
@@ -59,7 +60,7 @@ def check(instance: Any) -> None:
         if _classes(hint) and isinstance(value, _classes(hint)):
             check(value)
         else:
-            _validate(cls, name, hint, value.item() if hasattr(value, "item") else value)
+            _validate(cls, name, hint, _plain(value))
 
 
 def parse(cls: type, texts: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,7 +79,8 @@ def parse(cls: type, texts: Mapping[str, Any]) -> dict[str, Any]:
         if name not in hints:
             raise UsageError(_unknown(cls, name, hints))
         classes = _classes(hints[name])
-        if classes and (isinstance(value, Mapping) or value in {c.__name__ for c in classes}):
+        named = isinstance(value, str) and value in {c.__name__ for c in classes}
+        if classes and (named or isinstance(value, Mapping)):
             arguments[name] = _construct(cls, name, classes, value)
         else:
             arguments[name] = _validate(cls, name, hints[name], value, lax=True)
@@ -92,13 +94,18 @@ def to_json(instance: Any) -> dict[str, Any]:
         value = getattr(instance, name)
         if _classes(_hints(type(instance))[name]) and value is not None:
             value = {"name": type(value).__name__, **to_json(value)}
-        values[name] = value.item() if hasattr(value, "item") else value
+        values[name] = _plain(value)
     return values
 
 
 def from_json(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
     """The inverse of :func:`to_json`: checked constructor arguments."""
     return parse(cls, values)
+
+
+def _plain(value: Any) -> Any:
+    """A NumPy scalar, as grid searches give, as Python's number."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _hints(cls: type) -> dict[str, Any]:
@@ -122,7 +129,7 @@ def _validate(cls: type, name: str, hint: Any, value: Any, lax: bool = False) ->
 def _construct(cls: type, name: str, classes: tuple[type, ...], value: Any) -> Any:
     table = {"name": value} if isinstance(value, str) else dict(value)
     wanted = table.pop("name", classes[0].__name__)
-    chosen = {c.__name__: c for c in classes}.get(wanted)
+    chosen = next((c for c in classes if c.__name__ == wanted), None)
     if chosen is None:
         raise UsageError(f"{cls.__name__}({name}={wanted!r}): {name} takes {' | '.join(c.__name__ for c in classes)}")
     return chosen(**parse(chosen, table))

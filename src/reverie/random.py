@@ -98,5 +98,7 @@ class Random:
     def _raw24(self, shape: tuple[int, ...]) -> Tensor:
         """Integers 0 to 2²⁴ − 1, int32: 24 bits of each half of raw 64-bit words."""
         n = math.prod(shape)
+        if n == 0:
+            return torch.zeros(shape, dtype=torch.int32)
         raw = torch.from_numpy(self._bits.random_raw((n + 1) // 2).view(np.int64))
         return raw.bitwise_and_(0x00FFFFFF_00FFFFFF).view(torch.int32)[:n].view(shape)

@@ -142,7 +142,9 @@ class Categorical:
         """(…, D) codes, (…, D·K) -> (…,) nats, exact."""
         log_p = self._by_variable(eta).log_softmax(-1)
         codes = x.long().unsqueeze(-1)
-        return torch.take_along_dim(log_p, codes, -1).squeeze(-1).sum(-1)
+        shape = torch.broadcast_shapes(log_p.shape[:-1], codes.shape[:-1])
+        log_p, codes = log_p.expand(*shape, self.categories), codes.expand(*shape, 1)
+        return log_p.gather(-1, codes).squeeze(-1).sum(-1)
 
     def mean(self, eta: Tensor) -> Tensor:
         """Probabilities of the categories: (…, D·K)."""
