@@ -45,19 +45,20 @@ def binarise(x: NDArray[Any], how: Binarise, learned: Tensor | None, rng: Random
     Args:
         x: numbers of any type.
         how: the protocol.
-        learned: what :func:`learn` took from the training rows.
+        learned: what :func:`learn` took from the training rows; None to take it from these.
         rng: for ``"fixed"``.
 
     Raises:
         DataError: names the first row and column whose value the protocol cannot take.
     """
+    learned = learn(x, how) if learned is None else learned
+    if learned is None:
+        _refuse(x, (x == 0) | (x == 1), "0 or 1; give binarise='threshold', a number, 'fixed' or 'dynamic'")
+        return torch.from_numpy(x.astype(np.uint8))
     if how in ("fixed", "dynamic"):
-        probabilities = _probabilities(x, 1.0 if learned is None else float(learned))
+        probabilities = _probabilities(x, float(learned))
         return probabilities if how == "dynamic" else _draw_once(probabilities, rng)
-    if learned is not None:
-        return torch.from_numpy((x > learned.numpy(force=True)).astype(np.uint8))
-    _refuse(x, (x == 0) | (x == 1), "0 or 1; give binarise='threshold', a number, 'fixed' or 'dynamic'")
-    return torch.from_numpy(x.astype(np.uint8))
+    return torch.from_numpy((x > learned.numpy(force=True)).astype(np.uint8))
 
 
 def visit(rows: Tensor, how: Binarise, rng: Random) -> Tensor:
