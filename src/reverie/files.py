@@ -83,8 +83,8 @@ def _aside(path: Path) -> Path:
 
 
 def _replace(temporary: Path, path: Path) -> None:
-    if not path.is_dir():
-        temporary.replace(path)
+    if not path.is_dir() or temporary.is_file():
+        temporary.replace(path)  # refuses to put a file in the place of a folder
         return
     settle(path)
     path.rename(_aside(path))

@@ -7,15 +7,16 @@ arrays or torch tensors of any shape (n, …) and return NumPy arrays; the equat
 from __future__ import annotations
 
 import copy
+import math
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
@@ -32,6 +33,20 @@ from reverie.units import Bernoulli
 Array = NDArray[Any]
 ROWS = 4096
 """Rows that are taken at a time where all of them at once would need too much memory."""
+
+
+class Fitted(BaseModel):
+    """Attributes of a fitted model that are no tensors, as they are saved."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    shape_: list[int]
+    dtype_: str = Field(pattern="^(bool|u?int|float)")
+    n_features_in_: int
+    n_iter_: int
+    history_: list[dict[str, float]]
+    log_partition_: LogPartition | None
+    feature_names_in_: list[str] | None
 
 
 class Model(BaseEstimator):
@@ -72,6 +87,10 @@ class Model(BaseEstimator):
     @abstractmethod
     def initialise(self, rows: Tensor, rng: Random) -> dict[str, Tensor]:
         """Parameters before learning, from the stored rows (n, D)."""
+
+    @abstractmethod
+    def layout(self) -> dict[str, tuple[int | None, ...]]:
+        """Shapes of all tensors of the fitted model, ``params.…`` and ``buffers.…``; None stands for any length."""
 
     @abstractmethod
     def principle(self) -> Principle:
@@ -212,58 +231,66 @@ class Model(BaseEstimator):
             "reverie": __version__,
             "model": self.name,
             "parameters": parameters.to_json(self),
-            "fitted": self._fitted_to_json(),
+            "fitted": self._fitted().model_dump(mode="json"),
         }
         storage.save_model(Path(path), saved, tensors)
 
-    def _fitted_to_json(self) -> dict[str, Any]:
-        fitted = {
-            "shape_": list(self.shape_),
-            "dtype_": self.dtype_,
-            "n_features_in_": self.n_features_in_,
-            "n_iter_": self.n_iter_,
-            "history_": self.history_,
-        }
-        if hasattr(self, "log_partition_"):
-            fitted["log_partition_"] = asdict(self.log_partition_)
-        if hasattr(self, "feature_names_in_"):
-            fitted["feature_names_in_"] = self.feature_names_in_.tolist()
-        return fitted
+    def _fitted(self) -> Fitted:
+        names = getattr(self, "feature_names_in_", None)
+        return Fitted(
+            shape_=list(self.shape_),
+            dtype_=self.dtype_,
+            n_features_in_=self.n_features_in_,
+            n_iter_=self.n_iter_,
+            history_=self.history_,
+            log_partition_=getattr(self, "log_partition_", None),
+            feature_names_in_=None if names is None else names.tolist(),
+        )
 
-    def _fitted_from_json(self, fitted: Mapping[str, Any]) -> None:
-        for name, value in fitted.items():
-            setattr(self, name, value)
-        self.shape_ = tuple(fitted["shape_"])
-        if "log_partition_" in fitted:
-            self.log_partition_ = LogPartition(
-                **{**fitted["log_partition_"], "notes": tuple(fitted["log_partition_"]["notes"])}
-            )
-        if "feature_names_in_" in fitted:
-            self.feature_names_in_ = np.array(fitted["feature_names_in_"], dtype=object)
+    def _take_fitted(self, fitted: Fitted) -> None:
+        self.shape_, self.dtype_ = tuple(fitted.shape_), np.dtype(fitted.dtype_).name
+        self.n_features_in_, self.n_iter_, self.history_ = fitted.n_features_in_, fitted.n_iter_, fitted.history_
+        if math.prod(self.shape_) != self.n_features_in_:
+            raise ValueError(f"examples of shape {self.shape_} do not have {self.n_features_in_} entries")
+        if fitted.log_partition_ is not None:
+            self.log_partition_ = fitted.log_partition_
+        if fitted.feature_names_in_ is not None:
+            self.feature_names_in_ = np.array(fitted.feature_names_in_, dtype=object)
 
     @classmethod
-    def restored(cls, saved: storage.Saved, tensors: Mapping[str, Tensor]) -> Self:
-        """The model that :meth:`save` wrote.
+    def restored(cls, saved: storage.Saved, tensors: Mapping[str, Tensor], path: Path) -> Self:
+        """The model that :meth:`save` wrote to the folder ``path``.
 
         Raises:
             CorruptFileError: the parts do not fit together.
         """
+        fitted = storage.parsed(Fitted, saved.fitted, path / "model.json")
         try:
             model = cls(**parameters.from_json(cls, saved.parameters))
-            model._fitted_from_json(saved.fitted)
+            model._take_fitted(fitted)
             where = device.for_saved(model.device)
             model.params_, model.buffers_ = (
                 {k.removeprefix(part): t.to(where) for k, t in tensors.items() if k.startswith(part)}
                 for part in ("params.", "buffers.")
             )
-            model.check_restored()
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise CorruptFileError(f"the saved {cls.__name__} does not fit together: {error}") from error
+            model._check_layout()
+        except (TypeError, ValueError) as error:
+            raise CorruptFileError(f"{path}: the saved {cls.__name__} does not fit together: {error}") from error
         return model
 
-    @abstractmethod
-    def check_restored(self) -> None:
-        """Raise ValueError where the shapes of ``params_`` contradict the constructor's arguments."""
+    def _check_layout(self) -> None:
+        """Raise ValueError where the tensors are not those that the constructor's arguments call for."""
+        own = {f"params.{k}": t for k, t in self.params_.items()} | {
+            f"buffers.{k}": t for k, t in self.buffers_.items()
+        }
+        wanted = self.layout()
+        if own.keys() != wanted.keys():
+            raise ValueError(f"it has the tensors {', '.join(sorted(own))} instead of {', '.join(sorted(wanted))}")
+        for name, shape in wanted.items():
+            found = tuple(own[name].shape)
+            fits = len(found) == len(shape) and all(w in (None, f) for f, w in zip(found, shape, strict=True))
+            if not fits or not own[name].is_floating_point():
+                raise ValueError(f"{name} is {own[name].dtype} of shape {found}")
 
 
 class BinaryModel(Model):
@@ -279,6 +306,11 @@ class BinaryModel(Model):
     def encode_rows(self, x: Array, rng: Random) -> Tensor:
         """Rows as bits, or for ``binarise="dynamic"`` as probabilities."""
         return binarise(x, self.binarise, self.buffers_.get("protocol"), rng)
+
+    def layout(self) -> dict[str, tuple[int | None, ...]]:
+        """What the protocol of binarisation has learned: a number for the draws, thresholds otherwise."""
+        drawn = self.binarise in ("fixed", "dynamic")
+        return {} if self.binarise is None else {"buffers.protocol": () if drawn else (self.n_features_in_,)}
 
     def prepare(self, rows: Tensor, rng: Random) -> Tensor:
         """Stored rows as float zeros and ones."""

@@ -55,4 +55,4 @@ def load(path: str | Path) -> Model:
     saved, tensors = storage.read_model(Path(path))
     if saved.model not in _MODELS:
         raise CorruptFileError(f"{path}: holds a model {saved.model!r} that this reverie does not have")
-    return get(saved.model).restored(saved, tensors)
+    return get(saved.model).restored(saved, tensors, Path(path))

@@ -20,6 +20,7 @@ from __future__ import annotations
 import json
 import math
 import platform
+import shlex
 import signal
 import threading
 import time
@@ -31,7 +32,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from reverie import __version__, data, files, parameters, registry, storage
 from reverie.data import Dataset
@@ -109,7 +110,7 @@ class Run:
         content = storage.read_json_file(path / "run.json")
         if isinstance(content, dict) and isinstance(content.get("format"), int) and content["format"] > FORMAT:
             raise CorruptFileError(f"{path / 'run.json'}: of a newer format; this reverie reads up to {FORMAT}")
-        return cls(path, _parsed(RunConfig, content, path / "run.json"))
+        return cls(path, storage.parsed(RunConfig, content, path / "run.json"))
 
     def model(self) -> Model:
         """The fitted model, verified."""
@@ -140,7 +141,7 @@ class Run:
     def evidence(self) -> Evidence | None:
         """What :func:`evaluate` found, if it has been run."""
         path = self.path / "evidence.json"
-        return _parsed(Evidence, storage.read_json_file(path), path) if path.exists() else None
+        return storage.parsed(Evidence, storage.read_json_file(path), path) if path.exists() else None
 
     def checkpoint(self) -> Path | None:
         """The latest checkpoint."""
@@ -297,7 +298,7 @@ def _train(
     if status == "interrupted":
         raise Interrupted(
             f"stopped in epoch {training.epoch + 1} of {training.epochs} and saved; go on with "
-            f"`reverie fit {run.config.model} {run.config.data.source} --out {run.path} --resume`"
+            f"`{shlex.join(['reverie', 'fit', '--resume', '--out', str(run.path)])}`"
         )
     draw_samples(run, model)
     return run
@@ -429,15 +430,6 @@ def _changes(config: RunConfig) -> list[str]:
 
 
 # Small files ----------------------------------------------------------------------------------------------------------
-
-
-def _parsed(cls: Any, content: Any, path: Path) -> Any:
-    try:
-        return TypeAdapter(cls).validate_python(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the whole"
-        raise CorruptFileError(f"{path}: {where}: {first['msg']}") from error
 
 
 def _write_lines(path: Path, rows: Iterable[Mapping[str, float]]) -> None:

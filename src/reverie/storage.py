@@ -11,16 +11,18 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from reverie import files
-from reverie.errors import CorruptFileError, DataError
+from reverie.errors import CorruptFileError, DataError, UsageError
+
+T = TypeVar("T")
 
 FORMAT = 1
 """Version of the model folder and of checkpoints. A newer reverie reads every older one."""
@@ -31,7 +33,7 @@ class Saved(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    format: int
+    format: int = Field(ge=1, le=FORMAT)
     reverie: str
     model: str
     parameters: dict[str, Any]
@@ -47,7 +49,14 @@ def save_model(path: Path, saved: Mapping[str, Any], tensors: Mapping[str, Tenso
         path: the folder to make.
         saved: ``reverie``, ``model``, ``parameters`` and ``fitted`` of :class:`Saved`.
         tensors: the model's numbers.
+
+    Raises:
+        UsageError: ``path`` is a folder of something else.
+        OSError: as the system reports it, with the old folder untouched.
     """
+
+    if path.is_dir() and any(path.iterdir()) and not (path / "model.json").is_file():
+        raise UsageError(f"{path}: this folder holds something that is not a model; save into a new one")
 
     def fill(folder: Path) -> None:
         digest = write_tensors(folder / "model.safetensors", tensors, {})
@@ -77,7 +86,9 @@ def read_model(path: Path) -> tuple[Saved, dict[str, Tensor]]:
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
     """Write a safetensors file whole, with a checksum of its content inside; returns that checksum."""
-    content = {name: t.detach().cpu().contiguous() for name, t in sorted(tensors.items())}
+    content = {
+        name: t.detach().cpu().clone(memory_format=torch.contiguous_format) for name, t in sorted(tensors.items())
+    }
     digest = _digest_of_tensors(content, metadata)
     with files.pending(path) as temporary:
         save_file(content, temporary, {**metadata, "format": str(FORMAT), "sha256": digest})
@@ -122,18 +133,27 @@ def read_json_file(path: Path) -> Any:
         raise CorruptFileError(f"{path}: not a readable JSON file ({error})") from error
 
 
+def parsed(kind: type[T], content: Any, path: Path) -> T:
+    """The content of one of reverie's own JSON files as the dataclass or pydantic model that it should be.
+
+    Raises:
+        CorruptFileError: names the file and the first entry that is not what it should be.
+    """
+    try:
+        return TypeAdapter(kind).validate_python(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the whole"
+        raise CorruptFileError(f"{path}: {where}: {first['msg']}") from error
+
+
 def _read_json(path: Path) -> Saved:
     content = read_json_file(path)
     if isinstance(content, dict) and isinstance(content.get("format"), int) and content["format"] > FORMAT:
         raise CorruptFileError(
             f"{path}: written in format {content['format']} by a newer reverie; this one reads {FORMAT}"
         )
-    try:
-        saved = Saved.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the whole"
-        raise CorruptFileError(f"{path}: {where}: {first['msg']}") from error
+    saved = parsed(Saved, content, path)
     body = {key: value for key, value in content.items() if key != "sha256"}
     if _digest_of_json(body) != saved.sha256:
         raise CorruptFileError(f"{path}: its content does not match its checksum; it was damaged or edited")
@@ -141,7 +161,7 @@ def _read_json(path: Path) -> Saved:
 
 
 def _digest_of_json(body: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(body, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 
 def _digest_of_tensors(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:

@@ -333,6 +333,8 @@ def _order(raw: readers.Raw, test: float, validation: float, seed: int) -> tuple
     drawn = np.random.RandomState(seed).permutation(len(sizes))
     held = min(math.ceil(test * len(sizes)), len(sizes) - 1)
     kept = min(math.ceil(validation * (len(sizes) - held)), len(sizes) - held - 1)
+    if held == kept == 0:
+        return np.arange(len(raw.x)), 0, 0  # nothing is drawn, so the source's order stands
     order = drawn if raw.groups is None else np.argsort(np.argsort(drawn)[groups], kind="stable")
     return order, int(sizes[drawn[:held]].sum()), int(sizes[drawn[len(drawn) - kept :]].sum())
 
@@ -349,7 +351,9 @@ def _protocol(raw: readers.Raw, parts: Parts, seed: int) -> str:
     train, validation, test = (
         f"{len(part):,} {name}" for part, name in zip(parts, ("training", "validation", "test"), strict=True)
     )
-    if raw.test is None:
+    if not len(parts[1]) and not len(parts[2]):
+        sentence = f"{train}, {validation} and {test} examples, in the order of the source (seed {seed} draws nothing)."
+    elif raw.test is None:
         sentence = f"{train}, {validation} and {test} examples, drawn at random with seed {seed}."
     elif raw.validation is None:
         sentence = (

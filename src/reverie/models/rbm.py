@@ -263,6 +263,16 @@ class RBM(EnergyModel, BinaryModel):
         """The learning principle; CD() where none was given."""
         return CD() if self.learning is None else self.learning
 
+    def layout(self) -> dict[str, tuple[int | None, ...]]:
+        """Shapes of everything that a fitted machine consists of."""
+        D, H = self.n_features_in_, self.hidden
+        chains: dict[str, tuple[int | None, ...]] = {"buffers.particles": (None, H)}
+        return {
+            **{"params.W": (D, H), "params.b": (D,), "params.c": (H,), "buffers.base": (D,)},
+            **(chains if isinstance(self.principle(), PCD) else {}),
+            **super().layout(),
+        }
+
     def initialise(self, rows: Tensor, rng: Random) -> dict[str, Tensor]:
         """Small random weights, visible biases at the pixels' frequencies (Hinton 2012, section 8), hidden zero."""
         D, H = rows.shape[1], self.hidden
@@ -312,13 +322,6 @@ class RBM(EnergyModel, BinaryModel):
     def _view(self, name: str) -> Array:
         view: Array = self.params_[name].numpy(force=True)
         return view
-
-    def check_restored(self) -> None:
-        """Raise ValueError where shapes and arguments disagree."""
-        shapes = {name: tuple(p.shape) for name, p in self.params_.items()}
-        D, H = self.n_features_in_, self.hidden
-        if shapes != {"W": (D, H), "b": (D,), "c": (H,)}:
-            raise ValueError(f"parameters of shapes {shapes} for {D} visible and {H} hidden units")
 
     def pictures(self, x: Array, rng: Random) -> list[Picture]:
         """Filters of the hidden units, and one Gibbs chain as a film strip."""

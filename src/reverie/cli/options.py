@@ -1,0 +1,153 @@
+"""Options that several commands share, and the words that are parsed by hand."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from reverie.errors import UsageError
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON events, one a line; the last one is the result.")]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, as `reverie fit` makes it.")]
+DataSource = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATA",
+        help="A name from `reverie data list`, or a .npy, .npz, IDX, CSV or Parquet file or image folder.",
+    ),
+]
+OutFile = Annotated[
+    Path,
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="FILE",
+        help="A .npy, .npz, .csv, .tsv or .parquet file; for images also a .png sheet or, without an ending, a folder.",
+    ),
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace FILE if it is there already.")]
+Draw = Annotated[
+    int | None, typer.Option("--seed", metavar="N", min=0, help="Decides the draws.", show_default="the run's seed")
+]
+BurnIn = Annotated[
+    int | None,
+    typer.Option("--burn-in", metavar="N", min=1, help="Gibbs steps before a draw.", show_default="the model's own"),
+]
+
+Test = Annotated[
+    str | None,
+    typer.Option(
+        "--test",
+        metavar="FRACTION|PATH",
+        help="Examples held out for `evaluate`: a fraction, or other data.",
+        show_default="the source's own, else 0.2",
+    ),
+]
+Validation = Annotated[
+    float | None,
+    typer.Option(
+        "--validation",
+        metavar="FRACTION",
+        help="Fraction of the rest that is watched in training, not learned from.",
+        show_default="0.1",
+    ),
+]
+SplitSeed = Annotated[
+    int | None, typer.Option("--split-seed", metavar="N", min=0, help="Decides the split.", show_default="0")
+]
+Size = Annotated[
+    int | None, typer.Option("--size", metavar="N", min=1, help="Bring the images of a folder to N × N pixels.")
+]
+Colour = Annotated[
+    bool | None, typer.Option("--colour/--grey", help="Read the images of a folder in colour.", show_default="grey")
+]
+Strict = Annotated[
+    bool | None,
+    typer.Option("--strict/--lenient", help="Stop at the first bad file or row.", show_default="lenient: leave it out"),
+]
+Limit = Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="Learn from so many examples only.")]
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def complete_model(incomplete: str) -> list[tuple[str, str]]:
+    """Models whose names begin so, for the shell."""
+    from reverie import registry
+
+    return [(name, about) for name, about in registry.names().items() if name.startswith(incomplete)]
+
+
+def loading(
+    test: str | None,
+    validation: float | None,
+    split_seed: int | None,
+    strict: bool | None,
+    size: int | None,
+    colour: bool | None,
+    limit: int | None,
+) -> dict[str, Any]:
+    """The options of :func:`reverie.data.load` that were given."""
+    options = {
+        "test": None if test is None else fraction_or_path(test),
+        "validation": validation,
+        "seed": split_seed,
+        "strict": strict,
+        "size": size,
+        "colour": colour,
+        "limit": limit,
+    }
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def fraction_or_path(text: str) -> float | str:
+    """``0.2`` is a fraction, anything that is no number a path or a name."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def seconds(text: str) -> float:
+    """``90``, ``90s``, ``10m``, ``1h30m`` -> seconds.
+
+    Raises:
+        UsageError: it is none of these.
+    """
+    parts = re.findall(r"(\d+(?:\.\d+)?)([smhd]?)", text)
+    total = sum(float(number) * _UNITS[unit or "s"] for number, unit in parts)
+    if "".join(number + unit for number, unit in parts) != text or not 0 < total < math.inf:
+        raise UsageError(f"--time-limit {text!r}: it takes a time such as 90s, 10m, 1h or 1h30m")
+    return total
+
+
+def command_words(ctx: typer.Context, without: Iterable[str] = ()) -> list[str]:
+    """The words that run a command again with what it was given: its arguments, then its options."""
+    words = ["reverie", str(ctx.info_name)]
+    for parameter in sorted(ctx.command.params, key=lambda one: one.param_type_name != "argument"):
+        value = ctx.params.get(str(parameter.name))
+        if parameter.name in without or value in (None, False, [], ()) or value == parameter.default:
+            continue
+        for item in value if isinstance(value, list | tuple) else [value]:
+            option = [] if parameter.param_type_name == "argument" else [parameter.opts[0]]
+            words += option + ([] if item is True else [str(item)])
+    return words
+
+
+def check_writable(path: Path, overwrite: bool) -> None:
+    """Refuse an output before any work is done for it.
+
+    Raises:
+        UsageError: it exists, or its ending is not one that is written.
+    """
+    from reverie.data.writers import WRITERS
+
+    if path.suffix.lower() not in WRITERS:
+        known = ", ".join(filter(None, WRITERS))
+        raise UsageError(f"{path}: it can end in {known}, or in nothing for a folder of images")
+    if path.exists() and not overwrite:
+        raise UsageError(f"{path} exists already; choose another name, or give --overwrite to replace it")

@@ -1,0 +1,172 @@
+"""``reverie evaluate``, ``report`` and ``inspect``: what a run folder shows."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from reverie.cli import options, progress
+from reverie.cli.fit import facts_of_training, overview
+from reverie.cli.output import Output
+from reverie.cli.use import fitted
+from reverie.errors import CorruptFileError, DataError, GateFailedError
+
+if TYPE_CHECKING:
+    from reverie.evidence.summary import Evidence, Figure
+    from reverie.run import Run
+
+
+def evaluate(
+    folder: options.RunFolder,
+    at_least: Annotated[
+        float | None,
+        typer.Option(
+            "--at-least",
+            metavar="NATS",
+            help="Exit with 7 if the log-likelihood of the test data may be lower than that.",
+        ),
+    ] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Say how likely unseen data are under the model in RUN, beside a baseline, and how far to trust each figure.
+
+    The test data are touched here and only here, and only once: called again, it repeats what it found.
+    """
+    from reverie import run as runs
+
+    output = Output(as_json)
+    run = runs.Run.open(folder)
+    fitted(run)
+    with progress.working(output) as tell:
+        evidence = runs.evaluate(run, report=tell)
+    figures_table(output, evidence)
+    output.line()
+    output.line(evidence.verdict)
+    fields = asdict(evidence)
+    for figure in fields["figures"]:
+        output.event("figure", **figure)
+    if at_least is not None:
+        _gate(evidence, at_least)
+    output.result(run=str(folder), **fields)
+
+
+def report(folder: options.RunFolder, as_json: options.Json = False) -> None:
+    """Write the report of RUN: one HTML page, which needs no network, with verdict, curves, samples and evidence."""
+    from reverie import report as reports
+    from reverie.run import Run
+
+    output = Output(as_json)
+    run = Run.open(folder)
+    fitted(run)
+    path = reports.write(run)
+    output.line(str(path))
+    output.result(run=str(folder), file=str(path))
+
+
+def inspect(
+    folder: options.RunFolder,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Check every file of it, and that the data are still the same.")
+    ] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Show what is in RUN: the model and its arguments, the data, how the training went, and the files."""
+    from reverie.run import Run
+
+    output = Output(as_json)
+    run = Run.open(folder)
+    output.table(_facts(run))
+    problems = run.verify() if verify else []
+    for problem in problems:
+        output.warn(problem)
+    if problems:
+        raise _unsound(folder, problems)
+    if verify:
+        output.line()
+        output.line("verified: every file is as it was written, and the data are the same", style="green")
+    output.result(
+        **overview(run),
+        config=run.config.model_dump(mode="json"),
+        files=_files(run.path),
+        **({"verified": True} if verify else {}),
+    )
+
+
+def figures_table(output: Output, evidence: Evidence) -> None:
+    """A row for each figure: what it is, of what, how much, and what it is worth."""
+    exact = all(figure.estimate.low == figure.estimate.high for figure in evidence.figures)
+    header = ("figure", "of", "value", "± s.e.", "kind", "how", *(() if exact else ("between",)))
+    output.table([_row(figure)[: len(header)] for figure in evidence.figures], header=header)
+    measures = {figure.estimate.base_measure for figure in evidence.figures}
+    units = {figure.estimate.unit for figure in evidence.figures}
+    output.line()
+    output.line(f"in {', '.join(sorted(units))}; {'; '.join(sorted(measures))}", style="dim")
+
+
+def _row(figure: Figure) -> tuple[str, ...]:
+    estimate = figure.estimate
+    between = "" if estimate.low == estimate.high else f"{estimate.low:.2f}, {estimate.high:.2f}"
+    split = figure.split.replace("train", "training")
+    kind = estimate.kind if estimate.verdict in {"", estimate.kind} else f"{estimate.kind}, {estimate.verdict}"
+    return (figure.name, split, f"{estimate.value:.2f}", f"{estimate.stderr:.2f}", kind, estimate.method, between)
+
+
+def _gate(evidence: Evidence, at_least: float) -> None:
+    """Hold the low end of the test figure against what was asked; a figure without one fails."""
+    found = [f.estimate for f in evidence.figures if f.role == "model" and f.split == "test"]
+    if not found:
+        raise GateFailedError("--at-least: there are no test data, so there is no figure to hold against it")
+    if not found[0].low >= at_least:
+        raise GateFailedError(
+            f"--at-least {at_least:g}: the log-likelihood of the test data is {found[0].value:.2f} "
+            f"(at the low end {found[0].low:.2f}) {found[0].unit}"
+        )
+
+
+def _facts(run: Run) -> list[tuple[str, str]]:
+    config = run.config
+    arguments = ", ".join(f"{name}={_short(value)}" for name, value in config.parameters.items())
+    rows = [
+        ("run", str(run.path)),
+        *facts_of_training(run),
+        ("arguments", arguments),
+        ("split", config.data.protocol),
+        ("source", config.data.source),
+        ("fingerprint", config.data.fingerprint[:16]),
+        ("device", f"{config.device}, {config.threads} threads, {config.cpu}"),
+        ("versions", ", ".join(f"{k} {v}" for k, v in {"reverie": config.reverie, **config.versions}.items())),
+        ("command", " ".join(config.command)),
+        *(("note", note) for note in config.notes),
+        ("files", ", ".join(f"{name} ({_size(size)})" for name, size in _files(run.path).items())),
+    ]
+    return [row for row in rows if row[1]]
+
+
+def _short(value: object) -> str:
+    if isinstance(value, dict):
+        inner = ", ".join(f"{k}={_short(v)}" for k, v in value.items() if k != "name")
+        return f"{value.get('name', '')}({inner})"
+    return str(value)
+
+
+def _files(path: Path) -> dict[str, int]:
+    """Every file of a run and its bytes."""
+    return {str(f.relative_to(path)): f.stat().st_size for f in sorted(path.rglob("*")) if f.is_file()}
+
+
+def _size(n: float) -> str:
+    for unit in ("B", "kB", "MB"):
+        if n < 1000:
+            return f"{n:.0f} {unit}"
+        n /= 1000
+    return f"{n:.1f} GB"
+
+
+def _unsound(folder: Path, problems: list[str]) -> Exception:
+    """Data that have changed are one thing, files of reverie's own that are damaged another."""
+    message = f"{folder}: {problems[0]}" + (f" (and {len(problems) - 1} more)" if len(problems) > 1 else "")
+    changed = all("data have changed" in p or "neither a file" in p for p in problems)
+    return DataError(message) if changed else CorruptFileError(message)
