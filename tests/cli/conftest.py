@@ -1,0 +1,102 @@
+"""Running the command line: in this process where that will do, in its own where signals, pipes or imports matter."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+import reverie
+from reverie.cli import app
+
+TINY = ("rbm", "bars-and-stripes-3", "--set", "hidden=4", "--set", "epochs=3", "--set", "batch_size=50")
+"""A model and data that train in a moment."""
+
+
+@dataclass
+class Outcome:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+    @property
+    def error(self) -> str:
+        """The one line of an error; asserts that there is no other, and no traceback."""
+        lines = [line for line in self.err.splitlines() if not line.startswith(("epoch ", "reverie: warning"))]
+        assert len(lines) == 1, self.err
+        assert lines[0].startswith(("reverie: error: ", "reverie: interrupted: ")), self.err
+        return lines[0]
+
+
+Invoke = Callable[..., Outcome]
+
+
+@pytest.fixture(scope="session")
+def tiny() -> tuple[str, ...]:
+    """The words after ``fit`` that train in a moment."""
+    return TINY
+
+
+@pytest.fixture(scope="session")
+def invoke() -> Invoke:
+    """``invoke("fit", "rbm", ...)`` runs a command in this process."""
+
+    def run(*words: object) -> Outcome:
+        result = CliRunner().invoke(app, [str(word) for word in words])
+        assert result.exc_info is None or isinstance(result.exception, SystemExit | None), result.exc_info
+        return Outcome(result.exit_code, result.stdout, result.stderr)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def environment() -> dict[str, str]:
+    """Variables of a process of its own: this source, and one thread, so that it does not wait for busy cores."""
+    source = str(Path(reverie.__file__).parents[1])
+    return {**os.environ, "PYTHONPATH": source, "OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
+
+
+@pytest.fixture(scope="session")
+def start(environment: dict[str, str]) -> Callable[..., subprocess.Popen[str]]:
+    """``start(["fit", ...])`` starts the command line in its own process; ``program`` replaces what Python runs."""
+
+    def begin(words: Sequence[object], program: Sequence[str] = ("-m", "reverie.cli"), **extra: str) -> Any:
+        return subprocess.Popen(
+            [sys.executable, *program, *map(str, words)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**environment, **extra},
+        )
+
+    return begin
+
+
+@pytest.fixture(scope="session")
+def trained(invoke: Invoke, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run; not to be written to."""
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    outcome = invoke("fit", *TINY, "--out", folder)
+    assert outcome.code == 0, outcome.err
+    return folder
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path) -> Path:
+    """A finished run to do as one likes with."""
+    return Path(shutil.copytree(trained, tmp_path / "run"))

@@ -1,0 +1,179 @@
+"""Seeded randomness: exact where the comparison can be counted out, statistical where only the generator can speak."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from reverie.random import Random
+
+ALL = torch.arange(2**24, dtype=torch.int32)
+
+
+@pytest.fixture
+def exhaustive(monkeypatch):
+    """A stream whose raw words run once through all 2²⁴ thresholds."""
+    monkeypatch.setattr(Random, "_raw24", lambda self, shape: ALL)
+    return Random()
+
+
+@pytest.mark.parametrize("p", [0.0, 1e-9, 2.0**-25, 2.0**-24, 1e-4, 1 / 3, 0.5, 0.9, 1 - 2.0**-24, 1.0])
+def test_each_probability_is_met_to_two_to_the_minus_24(exhaustive, p):
+    """Not a statistical test: over all 2²⁴ thresholds the share of ones is counted."""
+    ones = exhaustive.bernoulli(torch.full((1,), p).expand(2**24))
+    count = int(ones.sum(dtype=torch.float64))
+    assert abs(count / 2**24 - float(np.float32(p))) <= 2.0**-24
+    assert count == {0.0: 0, 1.0: 2**24}.get(p, count)
+
+
+def test_float32_and_float64_agree(exhaustive):
+    """The two ways of comparing (ceil of a difference, and >) give the same bit at every threshold."""
+    for p in (0.0, 2.0**-24, 0.3, 1.0):
+        fast = exhaustive.bernoulli(torch.full((1,), p).expand(2**24))
+        slow = exhaustive.bernoulli(torch.full((1,), np.float32(p), dtype=torch.float64).expand(2**24))
+        assert torch.equal(fast.double(), slow)
+
+
+def test_the_share_of_ones():
+    """From the generator itself, 4,000,000 draws each.
+
+    Power: a bias of 4 standard errors is caught, 0.001 at p = 1/2 and 0.00006 at p = 0.001 (6 %).
+    """
+    rng, n = Random(0), 4_000_000
+    for p in (0.001, 0.1, 0.5, 0.7):
+        share = float(rng.bernoulli(torch.full((n,), p)).mean(dtype=torch.float64))
+        assert abs(share - p) < 4 * math.sqrt(p * (1 - p) / n), p
+
+
+def test_every_bit_of_the_thresholds_is_fair():
+    """24 bits of 1,000,000 thresholds, each a fair coin, and no two neighbours alike more often than not.
+
+    Power: 4.5 standard errors are 0.00225; a stuck or skewed bit, or correlation between them, above that is caught.
+    """
+    raw = Random(0)._raw24((1_000_000,))
+    assert 0 <= int(raw.min()) < 2**8
+    assert 2**24 - 2**8 < int(raw.max()) < 2**24
+    bits = (raw[:, None] >> torch.arange(24) & 1).double()
+    assert float((bits.mean(0) - 0.5).abs().max()) < 0.00225
+    together = (bits[:, 1:] == bits[:, :-1]).double().mean(0)
+    assert float((together - 0.5).abs().max()) < 0.00225
+    follows = (bits[1:] == bits[:-1]).double().mean(0)
+    assert float((follows - 0.5).abs().max()) < 0.00225
+
+
+def test_uniform_is_uniform():
+    """Chi-square over 1,000 bins of 1,000,000 draws, p > 0.001: a bin off by 15 % is caught, or a slope of 1 %."""
+    u = Random(1).uniform((1_000_000,))
+    assert u.dtype is torch.float32
+    assert 0 <= float(u.min()) < float(u.max()) < 1
+    counts = torch.histc(u, 1000, 0, 1)
+    assert stats.chisquare(counts.double().numpy()).pvalue > 0.001
+    assert stats.chisquare(counts.double().numpy()).pvalue < 0.999
+
+
+def test_normal_is_normal():
+    """Kolmogorov-Smirnov of 100,000 draws: a distance of 0.0062 gives p < 0.001."""
+    x = Random(0).normal((100_000,))
+    assert x.dtype is torch.float32
+    assert stats.kstest(x.numpy(), "norm").pvalue > 0.001
+
+
+def test_bernoulli_keeps_type_and_shape():
+    for dtype in (torch.float32, torch.float64):
+        p = torch.full((2, 3, 5), 0.5, dtype=dtype)
+        draws = Random(0).bernoulli(p)
+        assert draws.dtype is dtype
+        assert draws.shape == p.shape
+        assert set(draws.unique().tolist()) == {0.0, 1.0}
+    assert Random(0).bernoulli(torch.tensor(0.5)).shape == ()
+    assert Random(0).bernoulli(torch.zeros(0, 3)).shape == (0, 3)
+    assert Random(0).bernoulli(torch.zeros(3, 3).T).shape == (3, 3)
+
+
+def test_bernoulli_leaves_the_probabilities_alone():
+    p = torch.full((100,), 0.5)
+    Random(0).bernoulli(p)
+    assert bool((p == 0.5).all())
+
+
+def test_a_probability_that_is_no_number_is_not_hidden():
+    """NaN stays NaN in float32, so that a training that diverged is noticed."""
+    assert Random(0).bernoulli(torch.tensor([math.nan])).isnan().all()
+
+
+def everything(rng):
+    """A few draws of every kind, odd counts included, as one list of numbers."""
+    return [
+        *rng.uniform((5,)).tolist(),
+        *rng.bernoulli(torch.full((7,), 0.3)).tolist(),
+        *rng.normal((3,)).tolist(),
+        *rng.permutation(9).tolist(),
+        *rng.integers(5, 3).tolist(),
+        *rng.choice(np.array([0.2, 0.8]), 4).tolist(),
+    ]
+
+
+def test_equal_seeds_and_names_are_equal_streams():
+    assert everything(Random(3, "a")) == everything(Random(3, "a"))
+    assert everything(Random(3, "a")) != everything(Random(4, "a"))
+    assert everything(Random(3, "a")) != everything(Random(3, "b"))
+    assert everything(Random(-1)) != everything(Random(1))
+
+
+def test_a_stream_depends_on_its_name_alone():
+    """Not on what was drawn before, and not the other way round."""
+    parent, other = Random(3), Random(3)
+    other.uniform((1000,))
+    assert everything(parent.stream("x")) == everything(other.stream("x"))
+    parent.stream("y").uniform((10,))
+    assert everything(parent) == everything(Random(3))
+    assert everything(Random(3).stream("a").stream("b")) != everything(Random(3).stream("b").stream("a"))
+
+
+def test_streams_are_independent():
+    """Correlation of 1,000,000 draws of two streams, and of two seeds, below 4 standard errors, 0.004."""
+    n = 1_000_000
+    pairs = [(Random(0).stream("a"), Random(0).stream("b")), (Random(0), Random(1)), (Random(0), Random(0).stream(""))]
+    for one, other in pairs:
+        correlation = np.corrcoef(one.uniform((n,)).numpy(), other.uniform((n,)).numpy())[0, 1]
+        assert abs(correlation) < 4 / math.sqrt(n)
+
+
+@pytest.mark.parametrize("before", range(8))
+def test_the_state_is_the_whole_of_it(before):
+    """After 0 to 7 draws of each kind (so with half-used words left over) the state restores the rest bit for bit."""
+    rng = Random(5, "saved")
+    for _ in range(before):
+        rng.uniform((3,))
+        rng.permutation(5)
+        rng.integers(7, 1)
+    state = rng.state.clone()
+    assert state.dtype is torch.int64
+    wanted = everything(rng)
+    again = Random(99, "another")
+    again.state = state
+    assert everything(again) == wanted
+    assert not torch.equal(again.state, state)
+    again.state = state
+    assert torch.equal(again.state, state)
+
+
+def test_numpy_and_torch_are_left_alone():
+    """The package draws from its own streams and never from, or into, the global ones."""
+    before = np.random.get_state()[1].tolist(), torch.get_rng_state()
+    everything(Random(0))
+    assert np.random.get_state()[1].tolist() == before[0]
+    assert torch.equal(torch.get_rng_state(), before[1])
+
+
+def test_choice_and_permutation():
+    """Frequencies of 40,000 choices within 4 standard errors (0.01 at most); a permutation holds every number once."""
+    p = np.array([0.1, 0.2, 0.7])
+    found = np.bincount(Random(0).choice(p, 40_000), minlength=3) / 40_000
+    assert (np.abs(found - p) < 4 * np.sqrt(p * (1 - p) / 40_000)).all()
+    assert sorted(Random(0).permutation(100)) == list(range(100))
+    assert set(Random(0).integers(3, 100)) == {0, 1, 2}
