@@ -13,6 +13,7 @@ For ``"fixed"`` and ``"dynamic"``, 8-bit pixels (uint8 with values above 1) coun
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
@@ -22,6 +23,12 @@ from torch import Tensor
 
 from reverie.errors import DataError
 from reverie.random import Random
+
+_BLOCK = 1024
+"""Rows that are looked at together, so that bytes never become something larger all at once."""
+
+_BITS = "0 or 1; give binarise='threshold', a number, 'fixed' or 'dynamic'"
+_PROBABILITIES = "probabilities in [0, 1]; divide by the largest value the data can have"
 
 Binarise = Literal["threshold", "fixed", "dynamic"] | float | None
 
@@ -53,12 +60,12 @@ def binarise(x: NDArray[Any], how: Binarise, learned: Tensor | None, rng: Random
     """
     learned = learn(x, how) if learned is None else learned
     if learned is None:
-        _refuse(x, (x == 0) | (x == 1), "0 or 1; give binarise='threshold', a number, 'fixed' or 'dynamic'")
-        return torch.from_numpy(x.astype(np.uint8))
+        _refuse(x, lambda part: (part == 0) | (part == 1), _BITS)
+        return torch.from_numpy(x if x.dtype == np.uint8 and x.flags.writeable else x.astype(np.uint8))
     if how in ("fixed", "dynamic"):
         probabilities = _probabilities(x, float(learned))
         return probabilities if how == "dynamic" else _draw_once(probabilities, rng)
-    return torch.from_numpy((x > learned.numpy(force=True)).astype(np.uint8))
+    return torch.from_numpy((x > learned.numpy(force=True)).view(np.uint8))
 
 
 def visit(rows: Tensor, how: Binarise, rng: Random) -> Tensor:
@@ -88,18 +95,22 @@ def describe(how: Binarise) -> str:
 def _probabilities(x: NDArray[Any], levels: float) -> Tensor:
     """Float probabilities, or bytes as they are where they count as value / 255 (:func:`means` divides)."""
     if x.dtype == np.uint8 and levels > 1:
-        return torch.from_numpy(x)
-    _refuse(x, (x >= 0) & (x <= 1), "probabilities in [0, 1]; divide by the largest value the data can have")
+        return torch.from_numpy(x if x.flags.writeable else x.copy())
+    _refuse(x, lambda part: (part >= 0) & (part <= 1), _PROBABILITIES)
     return torch.from_numpy(x.astype(np.float32))
 
 
 def _draw_once(probabilities: Tensor, rng: Random) -> Tensor:
     """One draw, block by block, so that bytes never become floats all at once."""
-    blocks = probabilities.split(4096)
-    return torch.cat([visit(rows, "dynamic", rng).to(torch.uint8) for rows in blocks])
+    bits = torch.empty(probabilities.shape, dtype=torch.uint8)
+    for rows, drawn in zip(probabilities.split(_BLOCK), bits.split(_BLOCK), strict=True):
+        drawn.copy_(visit(rows, "dynamic", rng))
+    return bits
 
 
-def _refuse(x: NDArray[Any], good: NDArray[np.bool_], wanted: str) -> None:
-    if not good.all():
-        row, column = np.argwhere(~good)[0]
-        raise DataError(f"row {row}, column {column} holds {x[row, column]}, but binary models take {wanted}")
+def _refuse(x: NDArray[Any], good: Callable[[NDArray[Any]], NDArray[np.bool_]], wanted: str) -> None:
+    for start in range(0, len(x), _BLOCK):
+        bad = ~good(x[start : start + _BLOCK])
+        if bad.any():
+            row, column = np.argwhere(bad)[0] + (start, 0)
+            raise DataError(f"row {row}, column {column} holds {x[row, column]}, but binary models take {wanted}")

@@ -68,6 +68,11 @@ class EnergyModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
     def enumeration_cost(self) -> float:
         """Terms of the sum for log Z."""
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = []  # features are float32, whatever comes in
+        return tags
+
     # What follows from it -------------------------------------------------------------------------------------------
 
     def remember(self, training: Training) -> None:

@@ -25,6 +25,10 @@ class DataError(ReverieError, ValueError):
     exit_code = 3
 
 
+class DataTypeError(DataError, TypeError):
+    """Data that are no numbers at all (exit 3)."""
+
+
 class DivergedError(ReverieError, ArithmeticError):
     """A training whose parameters or losses stopped being finite (exit 4)."""
 

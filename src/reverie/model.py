@@ -24,7 +24,7 @@ from torch import Tensor
 from reverie import __version__, device, parameters, storage
 from reverie.binary import Binarise, binarise, describe, learn, means, visit
 from reverie.contract import Curve, Estimate, LogPartition, Metrics, Picture
-from reverie.errors import CorruptFileError, DataError, UsageError
+from reverie.errors import CorruptFileError, DataError, DataTypeError, UsageError
 from reverie.evidence.likelihood import estimate
 from reverie.learning.loop import Listener, Principle, Training
 from reverie.random import Random
@@ -176,22 +176,26 @@ class Model(BaseEstimator):
     def _validated(self, X: Any, reset: bool = False, gaps: bool = False) -> Array:
         """Rows (n, D) of any numeric type, checked as scikit-learn checks them."""
         if isinstance(X, Tensor):
-            X = X.numpy(force=True)
-        shape = np.shape(X)
-        if len(shape) > 2:
-            X = np.asarray(X).reshape(shape[0], -1)
-        if not reset:
-            self._check_shape(shape)
-        x: Array = validate_data(
-            self, X, reset=reset, dtype="numeric", ensure_all_finite="allow-nan" if gaps else True, order="C"
-        )
+            X = (X.float() if X.dtype is torch.bfloat16 else X).numpy(force=True)
+        finite = "allow-nan" if gaps else True
+        try:
+            shape = X.shape if hasattr(X, "shape") else np.asarray(X).shape
+            if len(shape) > 2:
+                X = np.asarray(X).reshape(shape[0], math.prod(shape[1:]))
+            if not reset:
+                self._check_shape(shape)
+            x: Array = validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite=finite, order="C")
+        except ValueError as error:
+            raise DataError(_one_line(error)) from error
+        except TypeError as error:
+            raise DataTypeError(_one_line(error)) from error
         if reset:
             self.shape_ = tuple(shape[1:])
             self.dtype_ = np.dtype(x.dtype).name
         return x
 
     def _check_shape(self, shape: tuple[int, ...]) -> None:
-        if len(shape) > 2 and tuple(shape[1:]) != self.shape_ and int(np.prod(shape[1:])) != self.n_features_in_:
+        if len(shape) > 2 and tuple(shape[1:]) != self.shape_:
             raise DataError(
                 f"{type(self).__name__} was fitted on examples of shape {self.shape_}, but these have shape {shape[1:]}"
             )
@@ -318,7 +322,9 @@ class BinaryModel(Model):
 
     def frequencies(self, rows: Tensor) -> Tensor:
         """Logits of independent columns fitted to stored rows (n, D), one added to each count: (D,) float64."""
-        ones = torch.stack([means(part, self.binarise).double().sum(0) for part in rows.split(ROWS)]).sum(0)
+        ones = torch.zeros(rows.shape[1], dtype=torch.float64, device=rows.device)
+        for part in rows.split(ROWS // 8):
+            ones += means(part, self.binarise).double().sum(0)
         return Bernoulli(rows.shape[1]).fit(ones, len(rows), prior=1.0)
 
     def baseline(self, train: Any, X: Any) -> Estimate:
@@ -333,3 +339,8 @@ class BinaryModel(Model):
     def base_measure(self) -> str:
         """What probabilities are counted on, and after which preparation."""
         return f"counting measure on {{0, 1}}^{self.n_features_in_}, {describe(self.binarise)}"
+
+
+def _one_line(error: Exception) -> str:
+    """scikit-learn's words without its line breaks and its advice to use another library's models."""
+    return " ".join(str(error).split()).split(" For supervised learning")[0]

@@ -86,6 +86,8 @@ class Random:
     @state.setter
     def state(self, state: Tensor) -> None:
         words = state.cpu().numpy()[:6].view(np.uint64)
+        if words[4] > 1 or words[5] >= 2**32:
+            raise ValueError("not the state of a random stream")
         self._bits.state = {
             "bit_generator": "SFC64",
             "state": {"state": words[:4].copy()},

@@ -34,7 +34,7 @@ class Saved(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     format: int = Field(ge=1, le=FORMAT)
-    reverie: str
+    reverie: str = Field(pattern=r"^[0-9A-Za-z.+-]+$")
     model: str
     parameters: dict[str, Any]
     fitted: dict[str, Any]

@@ -111,7 +111,7 @@ class Training:
         self.history: list[Metrics] = []
         self.sums: dict[str, Tensor] = {}
         self.stop = ""
-        self._finite = self._copy_of_parameters()
+        self._finite = self._copy()
 
     @property
     def done(self) -> bool:
@@ -159,7 +159,7 @@ class Training:
         validation = None if self.validation is None else self._prepared(self.validation, "monitor/validation")
         figures |= self.model.monitor(train, validation, self.rng.stream("monitor"))
         self.history.append({"epoch": self.epoch, **figures})
-        self._finite = self._copy_of_parameters()
+        self._finite = self._copy()
 
     def _prepared(self, data: Tensor, name: str) -> Tensor:
         """The same few rows every time, prepared with the same noise."""
@@ -180,16 +180,22 @@ class Training:
         if not bad:
             return
         where = f"epoch {self.epoch + 1}, batch {self.step} of {self.steps}"
-        with torch.no_grad():
-            for name, last in self._finite.items():
-                self.model.params_[name].copy_(last)
+        self._refill(self._finite)
         raise DivergedError(
             f"training diverged: {', '.join(bad)} stopped being finite by {where}; the parameters of the end of epoch "
             f"{self.epoch} are kept; try learning_rate={self.learning_rate / 10:g} (it was {self.learning_rate:g})"
         )
 
-    def _copy_of_parameters(self) -> dict[str, Tensor]:
-        return {name: p.clone() for name, p in self.model.params_.items()}
+    def _copy(self) -> dict[str, Tensor]:
+        return {name: t.clone() for name, t in self._parts().items()}
+
+    def _parts(self) -> dict[str, Tensor]:
+        return flatten("params", self.model.params_) | flatten("state", self.state)
+
+    def _refill(self, tensors: Mapping[str, Tensor]) -> None:
+        with torch.no_grad():
+            refill("params", self.model.params_, tensors)
+            refill("state", self.state, tensors)
 
     def _advice_on_memory(self) -> str:
         smaller = max(1, self.batch_size // 2)
@@ -204,25 +210,38 @@ class Training:
         """All that decides the rest of the training, as flat names; with ``history`` it is the whole of it."""
         here = {"epoch": torch.tensor(self.epoch), "step": torch.tensor(self.step), "noise": self.noise.state}
         sums = {f"sums.{name}": value.clone() for name, value in self.sums.items()}
-        return here | sums | flatten("params", self.model.params_) | flatten("state", self.state)
+        return here | sums | self._parts()
 
     def restore(self, tensors: Mapping[str, Tensor], history: Iterable[Metrics]) -> None:
         """Go on from what :meth:`tensors` and ``history`` were.
 
         Raises:
-            CorruptFileError: a tensor is missing or does not fit this training.
+            CorruptFileError: the tensors are not those of this training.
         """
+        sums = {name: t for name, t in tensors.items() if name.startswith("sums.")}
+        self._check_layout({name: t for name, t in tensors.items() if name not in sums})
         try:
-            refill("params", self.model.params_, tensors)
-            refill("state", self.state, tensors)
-            self.epoch, self.step = int(tensors["epoch"]), int(tensors["step"])
+            self._refill(tensors)
             self.noise.state = tensors["noise"]
-        except (KeyError, RuntimeError) as error:
+        except (RuntimeError, ValueError) as error:
             raise CorruptFileError(f"the checkpoint does not fit this training: {error}") from error
-        device = self.data.device
-        self.sums = {k.removeprefix("sums."): v.to(device) for k, v in tensors.items() if k.startswith("sums.")}
+        self.epoch, self.step = int(tensors["epoch"]), int(tensors["step"])
+        self.sums = {name.removeprefix("sums."): t.to(self.data.device) for name, t in sums.items()}
         self.history = list(history)
-        self._finite = self._copy_of_parameters()
+        self._finite = self._copy()
+
+    def _check_layout(self, tensors: Mapping[str, Tensor]) -> None:
+        own = {name: t for name, t in self.tensors().items() if not name.startswith("sums.")}
+        wrong = own.keys() ^ tensors.keys()
+        wrong |= {n for n in own.keys() & tensors.keys() if _kind(own[n]) != _kind(tensors[n])}
+        if not wrong and not (0 <= tensors["epoch"] <= self.epochs and 0 <= tensors["step"] < self.steps):
+            wrong = {"epoch", "step"}
+        if wrong:
+            raise CorruptFileError(f"the checkpoint does not fit this training: see {', '.join(sorted(wrong))}")
+
+
+def _kind(tensor: Tensor) -> tuple[torch.dtype, torch.Size]:
+    return tensor.dtype, tensor.shape
 
 
 def out_of_memory(error: BaseException) -> bool:

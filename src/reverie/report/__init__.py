@@ -1,0 +1,194 @@
+"""A run folder as one page of HTML for people: no network, no script, under two megabytes.
+
+It knows runs, the contract and the data, never a family: curves and pictures are those that the model declares, figures
+those of the evidence. The same folder gives the same page.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jinja2 import Environment, StrictUndefined, Template
+from markupsafe import Markup
+
+from reverie import files
+from reverie.errors import DataError
+from reverie.report import charts, columns, curves, facts, figures, pictures, words
+from reverie.report.neighbours import Neighbours, compare
+from reverie.report.pictures import Picture
+from reverie.report.seen import Seen, look
+
+if TYPE_CHECKING:
+    from reverie.data import Dataset
+    from reverie.model import Model
+    from reverie.run import Run
+
+__all__ = ["build", "write"]
+
+HERO = 48
+"""Draws, and real examples, at the top of the page."""
+PAIRS = 12
+"""Draws shown with their neighbours; three times as many unfold."""
+
+
+def write(run: Run, *, seed: int = 0) -> Path:
+    """Write ``report.html`` into the run's folder, whole or not at all, and return its path.
+
+    Raises:
+        CorruptFileError: something in the folder is damaged.
+    """
+    path = run.path / "report.html"
+    files.write_atomic(path, build(run, seed=seed))
+    return path
+
+
+def build(run: Run, *, seed: int = 0) -> str:
+    """The report of a run as HTML.
+
+    What is missing is named and left out: a run without evidence, data or a saved model has a report too.
+
+    Args:
+        run: a run, in any state.
+        seed: decides which draws and real examples are shown.
+
+    Raises:
+        CorruptFileError: something in the folder is damaged.
+    """
+    from reverie import registry
+
+    model, dataset, missing = _load(run)
+    evidence = run.evidence()
+    cls = registry.get(run.config.model)
+    context = {
+        "run": run.config,
+        "family": cls.__name__,
+        "title": f"{cls.__name__} on {run.config.data.name}",
+        "about": registry.names()[run.config.model],
+        "warning": facts.warning(run.config),
+        "missing": missing,
+        "verdict": words.typeset(evidence.verdict) if evidence else "",
+        "headline": figures.headline(evidence) if evidence else [],
+        "figures": figures.rows(evidence) if evidence else [],
+        "overview": figures.overview(evidence) if evidence else [],
+        "meanings": figures.verdicts(evidence) if evidence else [],
+        "kinds": figures.KINDS,
+        "folder": run.path.name or "RUN",
+        "facts": _facts(run, cls.__name__),
+        "curves": curves.panels(cls.curves, run.history()),
+        "command": facts.command(run),
+        "look": _look(model, dataset, seed) if model is not None and dataset is not None else None,
+    }
+    return _page().render(context)
+
+
+def _load(run: Run) -> tuple[Model | None, Dataset | None, list[str]]:
+    """The model and the data, where they can be had, and why not where they cannot."""
+    missing: list[str] = []
+    model = dataset = None
+    try:
+        model = run.model()
+    except DataError as error:
+        missing.append(f"No model is saved in this run yet, so the page has no pictures ({error}).")
+    try:
+        dataset = run.dataset()
+    except DataError as error:
+        missing.append(f"The data cannot be read again, so the page has no pictures ({error}).")
+    return model, dataset, missing
+
+
+def _facts(run: Run, title: str) -> list[tuple[str, facts.Facts]]:
+    config = run.config
+    return [("Data", facts.data(config)), ("Model", facts.model(config, title)), ("Training", facts.training(run))]
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the page shows of draws and data."""
+
+    seen: Seen
+    hero: list[Picture]
+    raw: Picture | None
+    moments: list[columns.Moment]
+    neighbours: Neighbours | None
+    distances: Markup
+    pairs: list[tuple[Picture, str]]
+    own: list[Picture]
+    draws: int
+
+
+def _look(model: Model, dataset: Dataset, seed: int) -> Look:
+    from reverie.random import Random
+
+    seen = look(model, dataset, seed)
+    found = compare(seen)
+    images = dataset.kind == "images"
+    return Look(
+        seen=seen,
+        hero=_hero(seen) if images else [],
+        raw=_raw(seen, dataset) if images and seen.changed else None,
+        moments=columns.moments(seen, dataset.columns) if not images else [],
+        neighbours=found,
+        distances=_distances(found) if found else Markup(),
+        pairs=_pairs(seen, found) if images and found else [],
+        own=[pictures.of_model(p) for p in model.pictures(dataset.train.x, Random(seed, "report/pictures"))],
+        draws=0 if seen.drawn is None else len(seen.drawn),
+    )
+
+
+def _hero(seen: Seen) -> list[Picture]:
+    as_seen = ", as the model sees them" if seen.changed else ""
+    sides = [(f"real ({seen.split}{as_seen})", seen.real)]
+    if seen.drawn is not None:
+        sides.append(("dreamt by the model", seen.drawn))
+    alike = max(8, min(HERO, *(len(images) for _, images in sides)))  # as many on both sides, where there are
+    shown = [(title, pictures.few(images, alike)) for title, images in sides]
+    return [
+        pictures.examples(images, seen.span, f"{len(images)} examples, {title}", title=title, width=1000)
+        for title, images in shown
+    ]
+
+
+def _raw(seen: Seen, dataset: Dataset) -> Picture:
+    """Held-out examples as they came, above what the model sees of them."""
+    some = pictures.few(seen.raw, 8)
+    low, high = (0.0, dataset.maximum) if dataset.maximum is not None else (float(some.min()), float(some.max()))
+    above = (some.astype(np.float32) - low) / ((high - low) or 1.0)
+    both = np.concatenate([above, seen.real[: len(some)].astype(np.float32)])
+    alt = f"{len(some)} {seen.split} examples as they came, above the same as the model sees them"
+    return pictures.examples(both, (0.0, 1.0), alt, columns=len(some))
+
+
+def _distances(found: Neighbours) -> Markup:
+    return charts.histogram(
+        [("draws", found.drawn.tolist()), ("unseen data", found.real.tolist())],
+        what="Distance to the nearest training example",
+        across=found.measure,
+    )
+
+
+def _pairs(seen: Seen, found: Neighbours) -> list[tuple[Picture, str]]:
+    """Draws above their nearest training example, the closest first."""
+    assert seen.drawn is not None
+    shown = len(pictures.few(seen.drawn, 4 * PAIRS))
+    order = np.argsort(found.drawn, kind="stable")[:shown]
+    pairs = []
+    for k in order:
+        both = np.stack([seen.drawn[k], seen.train[found.nearest[k]]]).astype(np.float32)
+        distance = words.number(float(found.drawn[k]), 0 if seen.binary else 2)
+        alt = f"A draw above its nearest training example, at distance {distance}"
+        pairs.append((pictures.examples(both, seen.span, alt, columns=1, width=160), distance))
+    return pairs
+
+
+@cache
+def _page() -> Template:
+    folder = resources.files(__name__)
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.globals["style"] = Markup(folder.joinpath("style.css").read_text("utf-8"))
+    environment.globals["first_pairs"] = PAIRS
+    return environment.from_string(folder.joinpath("page.html").read_text("utf-8"))

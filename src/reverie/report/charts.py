@@ -1,0 +1,351 @@
+"""Line charts, histograms, scatters and intervals as inline SVG, coloured by the page's style sheet.
+
+Every chart is drawn 360 units wide, so that its text has the size of the page's on a phone and hardly more on a desk.
+Colours are the classes ``s0``, ``s1``, … of the style sheet, which knows the light and the dark ones; series differ in
+their dashes as well.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from markupsafe import Markup, escape
+
+from reverie.report import words
+from reverie.report.axes import Scale, digits_for, extent, labels, ticks
+
+WIDTH, HEIGHT = 360, 214
+_LETTER = 6.3  # width of a letter of the axes' text
+_POINTS = 300  # of a line, at most; more are thinned out
+_BANDS = 120  # places to hover over, at most
+_TOP, _BOTTOM = 22, 36
+
+
+@dataclass(frozen=True)
+class Series:
+    """One line: a name and its points; an x or y that isn't finite leaves a gap."""
+
+    name: str
+    x: Sequence[float]
+    y: Sequence[float]
+
+    def finite(self) -> list[tuple[float, float]]:
+        """The points that can be drawn."""
+        return [(a, b) for a, b in zip(self.x, self.y, strict=True) if math.isfinite(a) and math.isfinite(b)]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The box that a chart draws in, with its two scales."""
+
+    x: Scale
+    y: Scale
+    height: int = HEIGHT
+
+    def path(self, points: Iterable[tuple[float, float]]) -> str:
+        """Points as the ``d`` of a path."""
+        return "M" + "L".join(f"{self.x(a):g} {self.y(b):g}" for a, b in points)
+
+
+def lines(series: Sequence[Series], *, what: str, unit: str = "", across: str = "epoch") -> Markup:
+    """A line chart over whole numbers, such as epochs.
+
+    Args:
+        series: the lines; those without a finite point are left out.
+        what: what is shown, for readers who do not see it.
+        unit: of the values, written above the axis.
+        across: what the x axis counts.
+    """
+    drawn = [s for s in series if s.finite()]
+    xs, ys = [a for s in drawn for a, _ in s.finite()], [b for s in drawn for _, b in s.finite()]
+    digits = digits_for(ys)
+    ends = _end_labels(drawn, digits)
+    frame = _frame(_across(xs), extent(ys), right=max((len(text) for text in ends), default=0) * _LETTER + 10)
+    parts = [_grid(frame, across, unit, whole=True)]
+    for place, s in enumerate(drawn):
+        parts += [_line(frame, s, place)]
+    parts += [_direct(frame, drawn, ends), *_bands(frame, drawn, f" {unit}".rstrip(), across, digits)]
+    said = "; ".join(f"{s.name} ends at {words.number(s.finite()[-1][1], digits)} {unit}".strip() for s in drawn)
+    return _svg(parts, f"{what}, by {across}: {said or 'no values'}.", HEIGHT)
+
+
+def histogram(groups: Sequence[tuple[str, Sequence[float]]], *, what: str, across: str) -> Markup:
+    """How the values of each group are spread, as shares of the group, with its median marked.
+
+    Args:
+        groups: name and values of each.
+        what: what is shown, for readers who do not see it.
+        across: what the values are.
+    """
+    kept = [(name, [v for v in values if math.isfinite(v)]) for name, values in groups]
+    kept = [(name, values) for name, values in kept if values]
+    edges = _edges([v for _, values in kept for v in values])
+    shares = [_shares(values, edges) for _, values in kept]
+    frame = _frame((edges[0], edges[-1]), (0.0, max((max(s) for s in shares), default=1.0) * 1.08))
+    parts = [_grid(frame, across, "share of them")]
+    for place, ((name, values), share) in enumerate(zip(kept, shares, strict=True)):
+        parts += [_steps(frame, edges, share, place), _median(frame, name, values, place)]
+    said = "; ".join(f"median of {name} {words.number(_middle(values))}" for name, values in kept)
+    return _svg(parts, f"{what}, by {across}: {said}.", HEIGHT)
+
+
+def scatter(points: Sequence[tuple[str, float, float]], *, what: str, across: str, up: str) -> Markup:
+    """Named points against the diagonal on which both numbers are equal, both axes alike.
+
+    Args:
+        points: name, x and y of each.
+        what: what is shown, for readers who do not see it.
+        across: what x is.
+        up: what y is.
+    """
+    kept = [(name, a, b) for name, a, b in points if math.isfinite(a) and math.isfinite(b)]
+    span = extent([value for _, a, b in kept for value in (a, b)])
+    frame = _frame(span, span, height=300)
+    corners = f"x1='{frame.x.start}' y1='{frame.y.start}' x2='{frame.x.end}' y2='{frame.y.end}'"
+    parts = [_grid(frame, across, up), Markup(f"<line class='rule' {corners}/>")]
+    for name, a, b in kept:
+        title = escape(f"{name}: {words.number(a, 3)} and {words.number(b, 3)}")
+        at = f"cx='{frame.x(a):g}' cy='{frame.y(b):g}'"
+        parts.append(Markup(f"<circle class='dot s0' {at} r='3.5'><title>{title}</title></circle>"))
+    return _svg(parts, f"{what}: {len(kept)} points, {across} against {up}.", 300)
+
+
+@dataclass(frozen=True)
+class Interval:
+    """One row of :func:`intervals`: a value, what it may be, and how it is marked (place in the colours)."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+    mark: int = 0
+
+
+def intervals(rows: Sequence[Interval], *, what: str, unit: str) -> Markup:
+    """Values on one axis, each with the interval that it may lie in.
+
+    Args:
+        rows: from top to bottom; rows without a finite value are left out.
+        what: what is shown, for readers who do not see it.
+        unit: of the values.
+    """
+    kept = [row for row in rows if math.isfinite(row.value)]
+    low, high = extent([value for row in kept for value in (row.value, row.low, row.high)], margin=0.08)
+    digits = digits_for([row.value for row in kept])
+    height = 34 * len(kept) + 44
+    frame = Frame(Scale(low, high, 8, WIDTH - 8), Scale(0, 1, height - _BOTTOM, 6), height)
+    parts = [_down(frame, unit)]
+    for place, row in enumerate(kept):
+        y = 34 * place + 30
+        ends = [frame.x(v if math.isfinite(v) else row.value) for v in (row.low, row.high)]
+        parts.append(
+            Markup(
+                f"<text class='name' x='8' y='{y - 10}'>{escape(row.name)}</text>"
+                f"<text class='name value' x='{WIDTH - 8}' y='{y - 10}'>{words.number(row.value, digits)}</text>"
+                f"<line class='whisker s{row.mark}' x1='{ends[0]:g}' y1='{y}' x2='{ends[1]:g}' y2='{y}'/>"
+                f"<circle class='dot s{row.mark}' cx='{frame.x(row.value):g}' cy='{y}' r='4.5'/>"
+            )
+        )
+    said = "; ".join(f"{row.name} {words.number(row.value, digits)}" for row in kept)
+    return _svg(parts, f"{what}, in {unit}: {said}.", height)
+
+
+# The box --------------------------------------------------------------------------------------------------------------
+
+
+def _svg(parts: Iterable[str], label: str, height: int) -> Markup:
+    body = Markup("").join(parts)
+    return Markup(
+        f"<svg class='chart' viewBox='0 0 {WIDTH} {height}' role='img' aria-label=\"{escape(label)}\">{body}</svg>"
+    )
+
+
+def _frame(x: tuple[float, float], y: tuple[float, float], right: float = 12, height: int = HEIGHT) -> Frame:
+    widest = max((len(text) for text in labels(ticks(*y))), default=1)
+    left = round(12 + _LETTER * widest)
+    across = Scale(*x, left, round(WIDTH - max(12, right)))
+    return Frame(across, Scale(*y, height - _BOTTOM, _TOP), height)
+
+
+def _across(xs: Sequence[float]) -> tuple[float, float]:
+    if not xs:
+        return 0.0, 1.0
+    return (min(xs), max(xs)) if max(xs) > min(xs) else (xs[0] - 0.5, xs[0] + 0.5)
+
+
+def _grid(frame: Frame, across: str, up: str, whole: bool = False) -> Markup:
+    places = ticks(frame.y.low, frame.y.high)
+    rows = [
+        f"<line class='grid' x1='{frame.x.start}' y1='{frame.y(v):g}' x2='{frame.x.end}' y2='{frame.y(v):g}'/>"
+        f"<text class='tick' x='{frame.x.start - 6}' y='{frame.y(v) + 4:g}' text-anchor='end'>{text}</text>"
+        for v, text in zip(places, labels(places), strict=True)
+    ]
+    unit = f"<text class='tick' x='4' y='11'>{escape(up)}</text>"
+    return Markup("".join(rows) + unit) + _ticks_below(frame, across, whole)
+
+
+def _down(frame: Frame, unit: str) -> Markup:
+    places = ticks(frame.x.low, frame.x.high)
+    bars = [
+        f"<line class='grid' x1='{frame.x(v):g}' y1='{frame.y.end}' x2='{frame.x(v):g}' y2='{frame.y.start}'/>"
+        for v in places
+    ]
+    return Markup("".join(bars)) + _ticks_below(frame, unit, whole=False)
+
+
+def _ticks_below(frame: Frame, across: str, whole: bool) -> Markup:
+    places = ticks(frame.x.low, frame.x.high, 6, whole)
+    base = frame.y.start
+    marks = [
+        f"<line class='axis' x1='{frame.x(v):g}' y1='{base}' x2='{frame.x(v):g}' y2='{base + 4}'/>"
+        f"<text class='tick' x='{frame.x(v):g}' y='{base + 16}' text-anchor='{_anchor(frame, v)}'>{text}</text>"
+        for v, text in zip(places, labels(places), strict=True)
+    ]
+    line = f"<line class='axis' x1='{frame.x.start}' y1='{base}' x2='{frame.x.end}' y2='{base}'/>"
+    middle = (frame.x.start + frame.x.end) / 2
+    name = f"<text class='tick' x='{middle:g}' y='{base + 31}' text-anchor='middle'>{escape(across)}</text>"
+    return Markup(line + "".join(marks) + name)
+
+
+def _anchor(frame: Frame, value: float) -> str:
+    """Labels at the very edge turn inwards, so that the drawing does not cut them."""
+    return "end" if frame.x(value) > WIDTH - 14 else "start" if frame.x(value) < 14 else "middle"
+
+
+# Lines ----------------------------------------------------------------------------------------------------------------
+
+
+def _line(frame: Frame, series: Series, place: int) -> Markup:
+    runs = _unbroken(series)
+    drawn = [f"<path class='line s{place}' d='{frame.path(thinned(run))}'/>" for run in runs if len(run) > 1]
+    every = series.finite()
+    shown = every if len(every) <= 30 else [run[0] for run in runs if len(run) == 1]
+    drawn += [
+        f"<circle class='dot s{place}' cx='{frame.x(a):g}' cy='{frame.y(b):g}' r='{2 if len(every) > 1 else 4}'/>"
+        for a, b in shown
+    ]
+    return Markup("".join(drawn))
+
+
+def _unbroken(series: Series) -> list[list[tuple[float, float]]]:
+    """Runs of points without a gap."""
+    runs: list[list[tuple[float, float]]] = [[]]
+    for a, b in zip(series.x, series.y, strict=True):
+        if math.isfinite(a) and math.isfinite(b):
+            runs[-1].append((a, b))
+        elif runs[-1]:
+            runs.append([])
+    return [run for run in runs if run]
+
+
+def thinned(points: list[tuple[float, float]], most: int = _POINTS) -> list[tuple[float, float]]:
+    """About ``most`` of the points: the ends, and the lowest and highest of each stretch, so that no spike is lost."""
+    if len(points) <= most:
+        return points
+    size = math.ceil(2 * len(points) / most)
+    kept = {0, len(points) - 1}
+    for start in range(0, len(points), size):
+        stretch = range(start, min(start + size, len(points)))
+        kept |= {min(stretch, key=lambda k: points[k][1]), max(stretch, key=lambda k: points[k][1])}
+    return [points[k] for k in sorted(kept)]
+
+
+def _end_labels(drawn: Sequence[Series], digits: int) -> list[str]:
+    """What stands at the end of each line: the names of several, the value of one."""
+    if len(drawn) == 1:
+        return [words.number(drawn[0].finite()[-1][1], digits)]
+    return [s.name if len(s.name) <= 12 else "" for s in drawn]
+
+
+def _direct(frame: Frame, drawn: Sequence[Series], texts: Sequence[str]) -> Markup:
+    heights = _apart([frame.y(s.finite()[-1][1]) for s in drawn], 13, frame.y.end + 4, frame.y.start)
+    right = frame.x.end + 6
+    return Markup(
+        "".join(
+            f"<text class='name s{place}' x='{right:g}' y='{y + 4:g}'>{escape(text)}</text>"
+            for place, (text, y) in enumerate(zip(texts, heights, strict=True))
+        )
+    )
+
+
+def _apart(places: list[float], distance: float, low: float, high: float) -> list[float]:
+    """The places, moved as little as needed to be ``distance`` apart and, if there is room, within bounds."""
+    moved = list(places)
+    order = sorted(range(len(places)), key=lambda k: places[k])
+    for before, after in pairwise(order):
+        moved[after] = max(moved[after], moved[before] + distance)
+    excess = max(0.0, (moved[order[-1]] - high) if order else 0.0)
+    return [round(max(low, place - excess) if k == order[0] else place - excess, 1) for k, place in enumerate(moved)]
+
+
+def _bands(frame: Frame, drawn: Sequence[Series], unit: str, across: str, digits: int) -> list[Markup]:
+    """Invisible columns that say their values when pointed at."""
+    values: dict[float, list[str]] = {}
+    for s in drawn:
+        for a, b in s.finite():
+            values.setdefault(a, []).append(f"{s.name} {words.number(b, digits)}")
+    xs = sorted(values)
+    shown = xs[:: max(1, math.ceil(len(xs) / _BANDS))]
+    width = (frame.x.end - frame.x.start) / max(1, len(shown) - 1)
+    return [_band(frame, x, width, f"{across} {x:g}: {', '.join(values[x])}{unit}") for x in shown]
+
+
+def _band(frame: Frame, x: float, width: float, text: str) -> Markup:
+    left = max(frame.x.start, frame.x(x) - width / 2)
+    wide = min(frame.x.end, frame.x(x) + width / 2) - left
+    top, tall = frame.y.end, frame.y.start - frame.y.end
+    return Markup(
+        f"<g class='band'><rect x='{left:.1f}' y='{top}' width='{wide:.1f}' height='{tall}'/>"
+        f"<line x1='{frame.x(x):g}' y1='{top}' x2='{frame.x(x):g}' y2='{frame.y.start}'/>"
+        f"<title>{escape(text)}</title></g>"
+    )
+
+
+# Histograms -----------------------------------------------------------------------------------------------------------
+
+
+def _edges(values: Sequence[float], most: int = 24) -> list[float]:
+    """Round edges of bins that hold all values; whole numbers are each in the middle of a bin, where there is room."""
+    low, high = (min(values), max(values)) if values else (0.0, 1.0)
+    if all(value == round(value) for value in values) and high - low < most:
+        return [k - 0.5 for k in range(int(low), int(high) + 2)]
+    step = _round_step(low, high, most)
+    first = math.floor(low / step)
+    return [k * step for k in range(first, math.floor(high / step) + 2)]
+
+
+def _round_step(low: float, high: float, most: int) -> float:
+    places = ticks(*(extent([low, high]) if high > low else (low - 0.5, high + 0.5)), most)
+    return places[1] - places[0] if len(places) > 1 else 1.0
+
+
+def _shares(values: Sequence[float], edges: Sequence[float]) -> list[float]:
+    step = edges[1] - edges[0]
+    counts = [0] * (len(edges) - 1)
+    for value in values:
+        counts[min(len(counts) - 1, int((value - edges[0]) / step))] += 1
+    return [c / len(values) for c in counts]
+
+
+def _steps(frame: Frame, edges: Sequence[float], shares: Sequence[float], place: int) -> Markup:
+    corners = [(edges[0], 0.0)]
+    for left, right, share in zip(edges, edges[1:], shares, strict=False):
+        corners += [(left, share), (right, share)]
+    d = frame.path([*corners, (edges[-1], 0.0)])
+    return Markup(f"<path class='area s{place}' d='{d}Z'/><path class='line s{place}' d='{d}'/>")
+
+
+def _median(frame: Frame, name: str, values: Sequence[float], place: int) -> Markup:
+    middle = _middle(values)
+    x, base = frame.x(middle), frame.y.start
+    title = escape(f"median of {name}: {words.number(middle)}")
+    return Markup(f"<path class='median s{place}' d='M{x:g} {base}l-5 -9h10Z'><title>{title}</title></path>")
+
+
+def _middle(values: Sequence[float]) -> float:
+    ordered = sorted(values)
+    half = len(ordered) // 2
+    return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2

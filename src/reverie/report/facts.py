@@ -1,0 +1,128 @@
+"""What was trained on what, and the command that does it again."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from reverie import parameters, registry
+from reverie.report import words
+
+if TYPE_CHECKING:
+    from reverie.run import Run, RunConfig
+
+Facts = list[tuple[str, str]]
+
+STATUS = {
+    "training": "This training has not ended (or was killed). The page shows what had been saved.",
+    "interrupted": "This training was interrupted before its last epoch. It can go on with --resume.",
+    "diverged": "This training diverged: its numbers stopped being finite. The page shows the last finite parameters; "
+    "a smaller learning rate is the first thing to try.",
+    "time limit": "This training stopped at its time limit, before its last epoch. It can go on with --resume.",
+}
+
+
+def warning(config: RunConfig) -> str:
+    """What must be said loudly about how the training ended; empty where it finished."""
+    return "" if config.status == "finished" else STATUS.get(config.status, f"Status of the training: {config.status}.")
+
+
+def data(config: RunConfig) -> Facts:
+    """The data."""
+    d = config.data
+    counts = [f"{n:,} {name}" for name, n in d.counts.items()]
+    facts = [
+        ("name", d.name),
+        ("source", d.source),
+        ("what", d.description),
+        ("one example", f"{words.shape(d.shape)} ({d.kind})"),
+        ("examples", words.listed(counts)),
+        ("split", d.protocol),
+        ("fingerprint", d.fingerprint[:12]),
+        ("left out", f"{len(d.problems)} bad files or rows, first: {d.problems[0]}" if d.problems else ""),
+    ]
+    facts += [
+        (f"known {name}", f"{value:.6g}" if isinstance(value, float) else value) for name, value in d.facts.items()
+    ]
+    return [(name, text) for name, text in facts if text]
+
+
+def model(config: RunConfig, title: str) -> Facts:
+    """The model and its arguments; a learning principle that was left to the model is the one that it chose."""
+    arguments = dict(config.parameters)
+    if "learning" in arguments and arguments["learning"] is None:
+        cls = registry.get(config.model)
+        chosen = cls(**parameters.from_json(cls, arguments)).principle()
+        arguments["learning"] = {"name": type(chosen).__name__, **parameters.to_json(chosen)}
+    return [("model", title), *_settings(arguments)]
+
+
+def training(run: Run) -> Facts:
+    """The training: how long, on what, by which versions."""
+    config, history, clock = run.config, run.history(), run.clock()
+    facts = [("status", config.status), ("epochs", _epochs(config, len(history)))]
+    if clock:
+        seconds = clock[-1]["seconds"]
+        facts.append(("duration", f"{words.duration(seconds)}, {words.duration(seconds / len(clock))} an epoch"))
+    facts += [
+        ("device", config.device),
+        ("threads", f"{config.threads} ({config.cpu})"),
+        (
+            "versions",
+            ", ".join(f"{name} {text}" for name, text in {"reverie": config.reverie, **config.versions}.items()),
+        ),
+    ]
+    return facts + [("note", note) for note in config.notes]
+
+
+def command(run: Run) -> str:
+    """The commands that train, judge and describe this run again."""
+    config = run.config
+    out = run.path.name or "RUN"
+    first = list(config.command) or _command(config, out)
+    if first[1:2] != ["fit"]:  # a command that goes the whole way by itself
+        return shlex.join(first)
+    if "--out" in first[:-1]:
+        out = first[first.index("--out") + 1]
+    lines = [first, ["reverie", "evaluate", out], ["reverie", "report", out]]
+    return "\n".join(shlex.join(line) for line in lines)
+
+
+def _command(config: RunConfig, out: str) -> list[str]:
+    """The command line for a run that was trained from Python: the arguments that aren't the defaults."""
+    settings = dict(_changed(registry.get(config.model), config.parameters))
+    seed = settings.pop("seed", "0")
+    sets = [word for name, text in settings.items() for word in ("--set", f"{name}={text}")]
+    options = config.data.options
+    test = ["--test", str(options["test"])] if options.get("test") is not None else []
+    return ["reverie", "fit", config.model, config.data.source, *sets, *test, "--seed", seed, "--out", out]
+
+
+def _changed(cls: type, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Arguments that aren't the defaults; ``learning.steps`` for what belongs to an argument that is an object."""
+    for argument in parameters.schema(cls):
+        value = values.get(argument.name, argument.default)
+        if isinstance(value, Mapping):
+            inner = next((c for c in argument.choices if c.__name__ == value.get("name")), None)
+            yield argument.name, str(value.get("name", ""))
+            if inner is not None:
+                yield from ((f"{argument.name}.{name}", text) for name, text in _changed(inner, value))
+        elif value != argument.default:
+            yield argument.name, str(value)
+
+
+def _settings(arguments: Mapping[str, Any]) -> Facts:
+    facts = []
+    for name, value in arguments.items():
+        if isinstance(value, Mapping):
+            inner = ", ".join(f"{key} {words.plain(v)}" for key, v in value.items() if key != "name")
+            facts.append((name, f"{value.get('name', '')} ({inner})" if inner else str(value.get("name", ""))))
+        else:
+            facts.append((name, words.plain(value)))
+    return facts
+
+
+def _epochs(config: RunConfig, done: int) -> str:
+    planned = config.parameters.get("epochs")
+    return f"{done:,} of {planned:,}" if isinstance(planned, int) else f"{done:,}"

@@ -1,0 +1,111 @@
+"""Images as inline PNG: small enough to travel in the page, large enough to see."""
+
+from __future__ import annotations
+
+import base64
+import math
+from dataclasses import dataclass
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reverie import contract
+from reverie.data import sheet
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Array = NDArray[Any]
+
+LIMIT = 110_000
+"""Bytes of one PNG; larger ones are scaled down until they fit."""
+_VALUES = 400_000  # of the examples in one sheet
+_NARROW = 8  # images in a row on a phone
+_WIDTH = 1400  # pixels of a sheet across the page: more than it is shown with, so that scaling it down leaves it sharp
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image for the page.
+
+    Attributes:
+        wide: data URI.
+        narrow: the same with fewer images in a row, for a phone; the same URI where that makes no difference.
+        alt: what is to be seen, for readers who do not see it.
+        width: pixels of ``wide``, and ``height``.
+        title: heading, and ``caption``: the words beneath.
+        diverging: whether it shows signed values.
+    """
+
+    wide: str
+    narrow: str
+    alt: str
+    width: int
+    height: int
+    title: str = ""
+    caption: str = ""
+    diverging: bool = False
+
+
+def few(images: Array, most: int) -> Array:
+    """The first ``most`` of the images, or fewer where they are large; always at least four."""
+    each = max(1, int(np.prod(images.shape[1:])))
+    return images[: max(4, min(most, _VALUES // each))]
+
+
+def examples(
+    images: Array, span: tuple[float, float], alt: str, *, columns: int = 8, title: str = "", width: int = _WIDTH
+) -> Picture:
+    """Examples (n, h, w[, 3]) side by side, black and white at the ends of ``span``; about ``width`` pixels wide."""
+    low, high = span
+    made = sheet(_floats(images), columns=columns, scale=_scale(images, columns, width), low=low, high=high)
+    uri, width, height = _encoded(made)
+    return Picture(uri, uri, alt, width, height, title)
+
+
+def of_model(picture: contract.Picture) -> Picture:
+    """A picture that a model offers of itself."""
+    images = _floats(few(picture.images, 64))
+    columns = _even(len(images), picture.columns)
+    scale = _scale(images, columns, _WIDTH)
+    wide, width, height = _encoded(sheet(images, columns=columns, scale=scale, diverging=picture.diverging))
+    narrow = wide
+    if columns > _NARROW:
+        narrow, _, _ = _encoded(
+            sheet(images, columns=_even(len(images), _NARROW), scale=scale, diverging=picture.diverging)
+        )
+    alt = f"{picture.title}: {len(images)} images in rows of {columns}."
+    return Picture(wide, narrow, alt, width, height, picture.title, picture.caption, picture.diverging)
+
+
+def _even(n: int, most: int) -> int:
+    """Images in a row, so that no more rows are needed than with ``most`` and the last one is as full as can be."""
+    return math.ceil(n / math.ceil(n / most))
+
+
+def _scale(images: Array, columns: int, width: int) -> int:
+    """The whole factor that brings a sheet to ``width`` pixels or a little more."""
+    return max(1, math.ceil(width / (columns * (int(images.shape[2]) + 1))))
+
+
+def _floats(images: Array) -> Array:
+    """A sheet shows bytes as they are; as numbers, zeros and ones become black and white."""
+    return images.astype(np.float32)
+
+
+def _encoded(image: Image) -> tuple[str, int, int]:
+    """A data URI of the image as PNG, and its width and height; scaled down where it would be too large."""
+    content = _png(image)
+    while len(content) > LIMIT and min(image.size) > 16:
+        image = image.reduce(2)
+        content = _png(image)
+    uri = "data:image/png;base64," + base64.b64encode(content).decode()
+    return uri, image.width, image.height
+
+
+def _png(image: Image) -> bytes:
+    buffer = BytesIO()
+    image.save(buffer, format="PNG", optimize=True)
+    return buffer.getvalue()
