@@ -21,7 +21,7 @@ DEMO: dict[str, Any] = {
     "data": "digits",
     "parameters": {
         "hidden": 20,
-        "epochs": 100,
+        "epochs": 60,
         "batch_size": 32,
         "learning_rate": 0.2,
         "learning": {"name": "CD", "steps": 10, "momentum": 0.9},
