@@ -118,7 +118,7 @@ def test_imports_run_one_way(path):
         elif other == "data":
             allowed = here in MAY_USE_DATA
         elif here in GROUND:
-            allowed = other in GROUND
+            allowed = other in GROUND and FLOOR[other] <= FLOOR[here]
         else:
             allowed = FLOOR[other] < FLOOR[here]
         if not allowed:

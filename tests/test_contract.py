@@ -137,6 +137,16 @@ def test_the_same_seed_gives_the_same_bits(case):
     assert any(not torch.equal(p, third.params_[k]) for k, p in one.params_.items())
 
 
+@each_model
+def test_the_seed_decides_where_learning_starts(case):
+    """Not only the order of the batches: the first parameters too, all that are random."""
+    first, again, other = (case.make(seed=seed) for seed in (0, 0, 1))
+    for model in (first, again, other):
+        model.begin(case.x)
+    assert all(torch.equal(p, again.params_[k]) for k, p in first.params_.items())
+    assert any(not torch.equal(p, other.params_[k]) for k, p in first.params_.items())
+
+
 @each_case
 def test_fit_returns_the_model_with_its_attributes(case):
     model = case.make()
