@@ -19,7 +19,7 @@ types: $(INSTALLED)
 	$(BIN)/mypy
 
 suite: $(INSTALLED)
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix src tests benchmarks

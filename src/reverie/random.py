@@ -1,9 +1,11 @@
 """Seeded randomness, the only source of it.
 
 On a CPU, ``torch.rand`` and ``torch.bernoulli`` run on one core and cost more than the matrix product that feeds
-them. Raw words of NumPy's SFC64 (Doty-Humphrey's small fast chaotic generator) cost an eighth of that, so a draw
-takes 32 raw bits, keeps 24 and compares: every threshold is a multiple of 2⁻²⁴, the spacing of float32 just
-below one, and a probability is off by at most 2⁻²⁴. On a GPU, torch's own generator is fast and is used.
+them. Raw words of NumPy's SFC64 (Doty-Humphrey's small fast chaotic generator) cost an eighth of that. A uniform
+number takes 24 bits of them, a Bernoulli draw only 16: its threshold is (r + d) / 2¹⁶ with 16 random bits r of its
+own and a dither d in [0, 1) that all draws of one call share. Each threshold is uniform up to the rounding of
+float32, so no probability is off by more than 2⁻²⁴; two draws of a call are correlated through d by less than 2⁻³².
+On a GPU, torch's own generator is fast and is used.
 
 The whole state is one tensor, so that a run which goes on from a checkpoint draws what it would have drawn.
 """
@@ -20,6 +22,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 _UNIT = 2.0**-24
+_COARSE = 2.0**-16
+_HALVES = np.uint64(0x00FFFFFF_00FFFFFF)
 
 
 class Random:
@@ -53,8 +57,9 @@ class Random:
     def bernoulli(self, p: Tensor) -> Tensor:
         """Zeros and ones of ``p``'s shape and type, each one with its probability to within 2⁻²⁴."""
         if self._torch is None and p.dtype is torch.float32:
-            # ceil(p − u) is 1 where p > u and 0 (or −0) elsewhere: two passes, no boolean in between.
-            return torch.sub(p, self._raw24(tuple(p.shape)), alpha=_UNIT).ceil_()
+            # p − (r + d)/2¹⁶ lies in (−1, 1]; ceil makes it 1 where it is positive and 0 (or −0) elsewhere.
+            dither = 0.5 + _COARSE * float(self._words(1)[0] >> np.uint64(40)) * _UNIT
+            return torch.sub(p, self._raw16(tuple(p.shape)), alpha=_COARSE).sub_(dither).ceil_()
         return (p > self.uniform(tuple(p.shape)).to(p.dtype)).to(p.dtype)
 
     def normal(self, shape: tuple[int, ...]) -> Tensor:
@@ -97,10 +102,18 @@ class Random:
         if self._torch is not None:
             self._torch.set_state(state[6:].to(torch.uint8).cpu())
 
+    def _words(self, n: int) -> NDArray[np.uint64]:
+        words: NDArray[np.uint64] = self._bits.random_raw(n)
+        return words
+
+    def _raw16(self, shape: tuple[int, ...]) -> Tensor:
+        """Integers −2¹⁵ to 2¹⁵ − 1, int16: a quarter of a raw word each."""
+        n = math.prod(shape)
+        quarters: NDArray[np.int16] = self._words(-(-n // 4)).view(np.int16)
+        return torch.from_numpy(quarters[:n]).view(shape)
+
     def _raw24(self, shape: tuple[int, ...]) -> Tensor:
         """Integers 0 to 2²⁴ − 1, int32: 24 bits of each half of raw 64-bit words."""
         n = math.prod(shape)
-        if n == 0:
-            return torch.zeros(shape, dtype=torch.int32)
-        raw = torch.from_numpy(self._bits.random_raw((n + 1) // 2).view(np.int64))
-        return raw.bitwise_and_(0x00FFFFFF_00FFFFFF).view(torch.int32)[:n].view(shape)
+        halves: NDArray[np.int32] = (self._words(-(-n // 2)) & _HALVES).view(np.int32)
+        return torch.from_numpy(halves[:n]).view(shape)

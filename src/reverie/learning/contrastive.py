@@ -16,8 +16,8 @@ in the ordinary parameters ("enhanced gradient", their eq. 15-17), with Δ for p
 
     ∇W = Δ⟨(v − μ)(h − λ)ᵀ⟩,     ∇b = Δ⟨v⟩ − ∇W λ,     ∇c = Δ⟨h⟩ − ∇Wᵀ μ.
 
-Since μ and λ are constants, ∇W = Δ⟨vhᵀ⟩ − μ Δ⟨h⟩ᵀ − Δ⟨v⟩ λᵀ: positive rows, negative rows and those two corrections are
-stacked, and one matrix product with momentum as its ``beta`` does it all (:func:`weigh`).
+Positive rows, negative rows with their sign, are stacked (:func:`weigh`), and one matrix product with momentum as its
+``beta`` is the whole update of W.
 """
 
 from __future__ import annotations
@@ -119,10 +119,9 @@ class Contrastive(BaseEstimator):
     def update(self, model: HasStatistics, state: State, positive: Phase, negative: Phase, rate: float) -> None:
         """Move the parameters along the (centred) gradient, with momentum, decay and the pull to sparsity."""
         self._move_offsets(state, positive)
-        difference = {k: mean - negative.means[k] for k, mean in positive.means.items()}
-        gradient = dict(difference)
+        gradient = {k: mean - negative.means[k] for k, mean in positive.means.items()}
         for name, (rows, columns) in model.interactions.items():
-            left, right = weigh(positive, negative, difference, state.offsets, rows, columns)
+            left, right = weigh(positive, negative, state.offsets, rows, columns)
             if self.centre:
                 gradient[rows] = gradient[rows] - left.T @ (right @ state.offsets[columns])
                 gradient[columns] = gradient[columns] - right.T @ (left @ state.offsets[rows])
@@ -218,16 +217,15 @@ class Exact(Contrastive):
         return Phase(model.statistics(v, h), log_weight.softmax(0).unsqueeze(1).to(v.dtype))
 
 
-def weigh(
-    positive: Phase, negative: Phase, difference: Statistics, offsets: Statistics, rows: str, columns: str
-) -> tuple[Tensor, Tensor]:
+def weigh(positive: Phase, negative: Phase, offsets: Statistics, rows: str, columns: str) -> tuple[Tensor, Tensor]:
     """The gradient of a matrix as two stacks of rows, (S, R) and (S, C), whose product leftᵀ right it is."""
-    left = [positive.statistics[rows], negative.statistics[rows]]
-    right = [positive.statistics[columns] * positive.weight, negative.statistics[columns] * -negative.weight]
-    if offsets:
-        left += [offsets[rows].unsqueeze(0), difference[rows].unsqueeze(0)]
-        right += [-difference[columns].unsqueeze(0), -offsets[columns].unsqueeze(0)]
-    return torch.cat(left), torch.cat(right)
+
+    def centred(phase: Phase, name: str) -> Tensor:
+        return phase.statistics[name] - offsets[name] if offsets else phase.statistics[name]
+
+    left = torch.cat([centred(positive, rows), centred(negative, rows)])
+    right = torch.cat([centred(positive, columns) * positive.weight, centred(negative, columns) * -negative.weight])
+    return left, right
 
 
 def _hidden(model: HasStatistics) -> str:

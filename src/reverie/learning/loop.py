@@ -154,10 +154,11 @@ class Training:
 
     def _end_epoch(self) -> None:
         figures = {name: float(total) / self.steps for name, total in sorted(self.sums.items())}
-        self.epoch, self.step, self.sums = self.epoch + 1, 0, {}
         train = self._prepared(self.data, "monitor/train")
         validation = None if self.validation is None else self._prepared(self.validation, "monitor/validation")
         figures |= self.model.monitor(train, validation, self.rng.stream("monitor"))
+        self._refuse([name for name, value in figures.items() if not math.isfinite(value)])
+        self.epoch, self.step, self.sums = self.epoch + 1, 0, {}
         self.history.append({"epoch": self.epoch, **figures})
         self._finite = self._copy()
 
@@ -175,8 +176,10 @@ class Training:
         return self.learning_rate * scheduled(self.principle.schedule, progress)
 
     def check_finite(self) -> None:
-        """Raise DivergedError, with the last finite parameters put back, where a parameter is no longer finite."""
-        bad = [name for name, p in self.model.params_.items() if not math.isfinite(float(p.sum()))]
+        """Raise DivergedError, with the last finite state put back, where a parameter is no longer finite."""
+        self._refuse([name for name, p in self.model.params_.items() if not math.isfinite(float(p.sum()))])
+
+    def _refuse(self, bad: list[str]) -> None:
         if not bad:
             return
         where = f"epoch {self.epoch + 1}, batch {self.step} of {self.steps}"
