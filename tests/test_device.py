@@ -36,3 +36,19 @@ def test_a_saved_model_goes_where_it_can(monkeypatch):
 def test_other_names_are_refused_by_the_model(name):
     with pytest.raises(UsageError, match="device"):
         RBM(2, device=name).fit([[0, 1], [1, 0]])
+
+
+def test_small_products_take_one_thread_and_large_ones_the_callers():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with device.threads_for(device.SMALL - 1):
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 2
+        with device.threads_for(device.SMALL):
+            assert torch.get_num_threads() == 2
+        with pytest.raises(ZeroDivisionError), device.threads_for(1):
+            raise ZeroDivisionError
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from reverie.contract import Estimate, LogPartition
+from reverie.device import threads_for
 from reverie.errors import DataError, UsageError
 from reverie.evidence import likelihood
 from reverie.evidence.likelihood import Annealing, Report
@@ -124,7 +126,7 @@ class EnergyModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
             return self._returned(torch.zeros(0, self.n_features_in_))
         rng = Random(self.seed if seed is None else seed, f"{self.name}/sample", self._where)
         held = None if given is None else self._given(given).expand(parallel, -1)
-        with torch.no_grad():
+        with torch.no_grad(), self._threads(parallel):
             draws = self._draw(self._start(start, parallel, rng, held), n, burn_in, thin, mean, rng, held)
         return self._returned(draws, "float32" if mean else None)
 
@@ -189,7 +191,7 @@ class EnergyModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
         """
         held = self._with_gaps(X)
         rng = Random(self.seed if seed is None else seed, f"{self.name}/impute", self._where)
-        with torch.no_grad():
+        with torch.no_grad(), self._threads(len(held)):
             v = self._draw(self._start("noise", len(held), rng, held), len(held), burn_in, 1, False, rng, held)
         return self._returned(v)
 
@@ -264,8 +266,12 @@ class EnergyModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
             rng = Random(self.seed, f"{self.name}/log_partition", self._where)
             summed = exact if exact is not None else self.enumeration_cost() <= likelihood.EXACT_LIMIT
             model = self.in_double() if summed else self
-            self.log_partition_ = likelihood.log_partition(model, v, rng, options, summed, report)
+            with nullcontext() if summed else self._threads((options or Annealing()).chains):
+                self.log_partition_ = likelihood.log_partition(model, v, rng, options, summed, report)
         return self.log_partition_
+
+    def _threads(self, chains: int) -> AbstractContextManager[None]:
+        return threads_for(chains * max(p.numel() for p in self.params_.values()))
 
     @property
     def _n_features_out(self) -> int:

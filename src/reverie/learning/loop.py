@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from reverie.contract import Metrics
+from reverie.device import threads_for
 from reverie.errors import CorruptFileError, DivergedError, OutOfMemoryError
 from reverie.random import Random
 
@@ -127,7 +128,7 @@ class Training:
         """
         clock = _Clock(self, tuple(listeners))
         try:
-            with torch.no_grad():
+            with torch.no_grad(), threads_for(self.batch_size * max(p.numel() for p in self.model.params_.values())):
                 while not self.done and not self.stop:
                     self._run_epoch(clock)
         except (MemoryError, RuntimeError) as error:
