@@ -19,8 +19,8 @@ from sklearn.neural_network import BernoulliRBM
 from _common import Check, Result, digits_bits, main, say
 from reverie import CD, RBM
 
-LEARNING_RATE = 0.1
-LEARNING = CD(momentum=0.9)
+LEARNING_RATE = 0.8
+LEARNING = CD(steps=10, momentum=0.9, l1=3e-4, l2=3e-4, offset_rate=0.05)
 
 HIDDEN, EPOCHS, BATCH = 16, 50, 64
 REQUIRED, AIM = -18.4, -17.9
@@ -62,11 +62,18 @@ def independent_pixels(train: Bits, test: Bits) -> float:
     return float((test * np.log(p) + (1 - test) * np.log1p(-p)).sum(1).mean())
 
 
+def _short(learning: CD) -> str:
+    """The principle with those of its arguments that are not its defaults."""
+    usual = type(learning)().get_params()
+    changed = [f"{name}={value!r}" for name, value in learning.get_params().items() if value != usual[name]]
+    return f"{type(learning).__name__}({', '.join(changed)})"
+
+
 def measure(seeds: int) -> Result:
     """All machines, all seeds."""
     train, test = digits_bits()
     machines = {
-        f"reverie, learning_rate={LEARNING_RATE:g}, {LEARNING!r}": reverie(LEARNING, LEARNING_RATE),
+        f"reverie, learning_rate={LEARNING_RATE:g}, {_short(LEARNING)}": reverie(LEARNING, LEARNING_RATE),
         "reverie, defaults": reverie(None, RBM().learning_rate),
         "reverie, plain CD-1 with momentum 0.5": reverie(CD(centre=False, schedule="constant"), 0.1),
         "scikit-learn, defaults": scikit_learn(),
