@@ -96,6 +96,16 @@ def test_bernoulli_keeps_type_and_shape():
     assert Random(0).bernoulli(torch.zeros(3, 3).T).shape == (3, 3)
 
 
+def test_probabilities_on_another_device_are_met_there():
+    """The stream draws where it lives; here the other device is one without data, so only the way there is tested."""
+    stream = Random(0)
+    stream.device = torch.device("meta")
+    seen = []
+    stream.bernoulli = lambda p: seen.append(p.device.type) or torch.zeros(p.shape)
+    assert Random.bernoulli(stream, torch.full((2, 3), 0.5)).device.type == "cpu"
+    assert seen == ["meta"]
+
+
 def test_bernoulli_leaves_the_probabilities_alone():
     p = torch.full((100,), 0.5)
     Random(0).bernoulli(p)

@@ -365,7 +365,8 @@ def test_the_digest_covers_names_types_shapes_and_metadata(tmp_path):
 def test_metadata_that_was_edited_is_noticed(tmp_path):
     path = tmp_path / "t.safetensors"
     digest = storage.write_tensors(path, {"a": torch.zeros(2)}, {"epoch": "1"})
-    save_file({"a": torch.zeros(2)}, path, {"epoch": "2", "format": "1", "sha256": digest})
+    header = json.dumps({"epoch": "2", "format": 1, "sha256": digest})
+    save_file({"a": torch.zeros(2)}, path, {"reverie": header})
     with pytest.raises(CorruptFileError, match="does not match its checksum"):
         storage.read_tensors(path)
 

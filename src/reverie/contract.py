@@ -26,14 +26,14 @@ class Estimate:
     """One figure and what it is worth.
 
     ``low`` and ``high`` bracket the figure as far as its method can tell (they equal ``value`` where it is exact);
-    ``stderr`` is another matter: the standard error of the mean over the ``n`` examples that it was computed on.
+    ``stderr`` is another matter: the standard error of the mean over the ``n`` examples (None for a single one).
     Figures on different base measures are never ranked against each other.
     """
 
     value: float
     low: float
     high: float
-    stderr: float
+    stderr: float | None
     kind: Kind
     method: str
     base_measure: str
@@ -47,8 +47,9 @@ class Estimate:
         return {**asdict(self), "notes": list(self.notes)}
 
     def __str__(self) -> str:
-        spread = "" if self.kind == "exact" else f" [{self.low:.2f}, {self.high:.2f}]"
-        return f"{self.value:.2f}{spread} {self.unit} ({self.kind}; {self.method}; {self.base_measure})"
+        error = "" if self.stderr is None else f" ± {self.stderr:.2f}"
+        spread = "" if self.kind == "exact" else f" [{self.low:.2f}, {self.high:.2f}], {self.verdict}"
+        return f"{self.value:.2f}{error}{spread} {self.unit} ({self.kind}; {self.method}; {self.base_measure})"
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ that.
 from __future__ import annotations
 
 import math
+import warnings
 from abc import abstractmethod
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -95,7 +96,7 @@ class EnergyModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
         mean: bool = False,
         seed: int | None = None,
     ) -> Array:
-        """Draw new examples from Gibbs chains.
+        """Draw new examples from Gibbs chains; the same call gives the same draws, another ``seed`` others.
 
         Args:
             n: how many.
@@ -189,6 +190,7 @@ class EnergyModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
         Returns:
             (n, *data shape), zeros and ones throughout: known entries as the model sees them, missing ones drawn.
         """
+        _at_least("burn_in", burn_in, 1)
         held = self._with_gaps(X)
         rng = Random(self.seed if seed is None else seed, f"{self.name}/impute", self._where)
         with torch.no_grad(), self._threads(len(held)):
@@ -210,8 +212,14 @@ class EnergyModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
     def score_samples(self, X: Any) -> Array:
         """log p(v) of each example: (n,) nats, exact or with log Z estimated, as ``log_partition_`` says."""
         v = self._encoded(X)
-        log_f = self._log_density(v)
-        scores: Array = (log_f - self._log_partition(v).value).numpy(force=True)
+        log_f, log_z = self._log_density(v), self._log_partition(v)
+        if log_z.verdict == "inconsistent":
+            warnings.warn(
+                f"log Z is an inconsistent estimate ({log_z.low:.1f} to {log_z.high:.1f}): scores compare with "
+                "each other, but their level may be far too high; see log_likelihood(X)",
+                stacklevel=2,
+            )
+        scores: Array = (log_f - log_z.value).numpy(force=True)
         return scores
 
     def score(self, X: Any, y: Any = None) -> float:
@@ -242,10 +250,14 @@ class EnergyModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
             ``value`` from forward annealing, which is optimistic; ``low`` and ``high`` from both directions;
             ``stderr`` over X.
         """
-        v = self._encoded(X)
-        if exact is not None or (chains, temperatures, burn_in) != (100, 10_000, 1_000):
-            self.__dict__.pop("log_partition_", None)
-        log_z = self._log_partition(v, Annealing(chains, temperatures, burn_in), exact, report)
+        _at_least("chains", chains, 2)
+        _at_least("temperatures", temperatures, 1)
+        _at_least("burn_in", burn_in, 1)
+        v, options = self._encoded(X), Annealing(chains, temperatures, burn_in)
+        if exact is None and options == Annealing():
+            log_z = self._log_partition(v, report)
+        else:
+            log_z = self._another_log_partition(v, options, exact, report)
         return likelihood.estimate(self._log_density(v), log_z, self.base_measure)
 
     def _log_density(self, v: Tensor) -> Tensor:
@@ -254,21 +266,30 @@ class EnergyModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
         with torch.no_grad():
             return torch.cat([-twin.free_energy(part.double()) for part in v.split(ROWS)])
 
-    def _log_partition(
-        self,
-        v: Tensor,
-        options: Annealing | None = None,
-        exact: bool | None = None,
-        report: Report | None = None,
-    ) -> LogPartition:
+    def _log_partition(self, v: Tensor, report: Report | None = None) -> LogPartition:
         """log Z, computed at the first call and kept; v (n, D) is where reverse chains may start."""
         if not hasattr(self, "log_partition_"):
-            rng = Random(self.seed, f"{self.name}/log_partition", self._where)
-            summed = exact if exact is not None else self.enumeration_cost() <= likelihood.EXACT_LIMIT
-            model = self.in_double() if summed else self
-            with nullcontext() if summed else self._threads((options or Annealing()).chains):
-                self.log_partition_ = likelihood.log_partition(model, v, rng, options, summed, report)
+            self.log_partition_ = self._sum_or_anneal(v, Annealing(), None, report)
         return self.log_partition_
+
+    def _another_log_partition(
+        self, v: Tensor, options: Annealing, exact: bool | None, report: Report | None
+    ) -> LogPartition:
+        """log Z as somebody wants it for once; kept only where it is exact, which nothing betters."""
+        kept = getattr(self, "log_partition_", None)
+        if exact and kept is not None and kept.verdict == "exact":
+            return self.log_partition_
+        found = self._sum_or_anneal(v, options, exact, report)
+        if found.verdict == "exact":
+            self.log_partition_ = found
+        return found
+
+    def _sum_or_anneal(self, v: Tensor, options: Annealing, exact: bool | None, report: Report | None) -> LogPartition:
+        rng = Random(self.seed, f"{self.name}/log_partition", self._where)
+        if self.enumeration_cost() <= likelihood.EXACT_LIMIT if exact is None else exact:
+            return likelihood.log_partition(self.in_double(), v, rng, options, True, report)
+        with self._threads(options.chains):
+            return likelihood.log_partition(self, v, rng, options, False, report)
 
     def _threads(self, chains: int) -> AbstractContextManager[None]:
         return threads_for(chains * max(p.numel() for p in self.params_.values()))
@@ -284,5 +305,5 @@ def held_fast(v: Tensor, held: Tensor | None) -> Tensor:
 
 
 def _at_least(name: str, value: int, least: int) -> None:
-    if value < least:
-        raise UsageError(f"{name}={value}: it takes an integer ≥ {least}")
+    if not isinstance(value, int | np.integer) or value < least:
+        raise UsageError(f"{name}={value!r}: it takes an integer ≥ {least}")

@@ -58,8 +58,19 @@ def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
         fill(temporary)
 
 
+def present(path: Path) -> Path:
+    """Where to read the folder ``path``: while it is being replaced, and after a crash then, it stands aside."""
+    return _aside(path) if not path.exists() and _aside(path).exists() else path
+
+
+def sweep(folder: Path) -> None:
+    """Remove what writers that were killed have left behind in ``folder``."""
+    for left in folder.glob(f".*{_PENDING}*"):
+        _remove(left)
+
+
 def settle(path: Path) -> None:
-    """Put back a folder that a crash caught between being moved aside and being replaced."""
+    """Put back a folder that a crash caught between being moved aside and being replaced; for its only writer."""
     aside = _aside(path)
     if aside.exists():
         if path.exists():

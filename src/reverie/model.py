@@ -186,7 +186,7 @@ class Model(BaseEstimator):
                 self._check_shape(shape)
             x: Array = validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite=finite, order="C")
         except ValueError as error:
-            raise DataError(_one_line(error)) from error
+            raise DataError(_one_line(error) + (_first_gap(X) if "contains NaN" in str(error) else "")) from error
         except TypeError as error:
             raise DataTypeError(_one_line(error)) from error
         if reset:
@@ -344,3 +344,9 @@ class BinaryModel(Model):
 def _one_line(error: Exception) -> str:
     """scikit-learn's words without its line breaks and its advice to use another library's models."""
     return " ".join(str(error).split()).split(" For supervised learning")[0]
+
+
+def _first_gap(X: Any) -> str:
+    """Where the first missing entry stands, and what to do about it."""
+    row, column = np.argwhere(np.isnan(np.asarray(X, dtype=np.float64)))[0]
+    return f" The first is in row {row}, column {column}; learn from complete rows, then impute() fills the gaps."

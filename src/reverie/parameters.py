@@ -66,6 +66,8 @@ def check(instance: Any) -> None:
 def parse(cls: type, texts: Mapping[str, Any]) -> dict[str, Any]:
     """Constructor arguments from words, as ``--set`` and configuration files give them.
 
+    ``learning.steps`` without ``learning`` means the first class that the annotation names, which is the default.
+
     Args:
         cls: the class to be constructed.
         texts: ``{"hidden": "500", "learning": "PCD", "learning.steps": "5"}``; nested tables do as well as dots.
@@ -122,8 +124,12 @@ def _validate(cls: type, name: str, hint: Any, value: Any, lax: bool = False) ->
     try:
         return TypeAdapter(hint).validate_python(value, strict=not lax)
     except ValidationError as error:
-        why = error.errors()[-1]["msg"].replace("Input should", "it should")
-        raise UsageError(f"{cls.__name__}({name}={value!r}): {why}; {name} takes {_words(hint)}") from None
+        why = (
+            ""
+            if _classes(hint)
+            else f"{error.errors()[-1]['msg'].split(',')[0].replace('Input should', 'it should')}; "
+        )
+        raise UsageError(f"{cls.__name__}({name}={value!r}): {why}{name} takes {_words(hint)}") from None
 
 
 def _construct(cls: type, name: str, classes: tuple[type, ...], value: Any) -> Any:

@@ -3,9 +3,10 @@
 On a CPU, ``torch.rand`` and ``torch.bernoulli`` run on one core and cost more than the matrix product that feeds
 them. Raw words of NumPy's SFC64 (Doty-Humphrey's small fast chaotic generator) cost an eighth of that. A uniform
 number takes 24 bits of them, a Bernoulli draw only 16: its threshold is (r + d) / 2¹⁶ with 16 random bits r of its
-own and a dither d in [0, 1) that all draws of one call share. Each threshold is uniform up to the rounding of
-float32, so no probability is off by more than 2⁻²⁴; two draws of a call are correlated through d by less than 2⁻³².
-On a GPU, torch's own generator is fast and is used.
+own and a dither d in [0, 1) that the draws of one row share. Each threshold is uniform up to the rounding of float32,
+so no probability is off by more than 2⁻²⁴; draws of different rows are independent, and two of a row have a covariance
+below 2⁻³² through d (ones rarer than 2⁻¹⁶ thus come a little more often together). On a GPU, torch's own generator is
+fast and is used.
 
 The whole state is one tensor, so that a run which goes on from a checkpoint draws what it would have drawn.
 """
@@ -55,11 +56,12 @@ class Random:
         return torch.mul(self._raw24(shape), _UNIT)
 
     def bernoulli(self, p: Tensor) -> Tensor:
-        """Zeros and ones of ``p``'s shape and type, each one with its probability to within 2⁻²⁴."""
+        """Zeros and ones of ``p``'s shape, type and device, each one with its probability to within 2⁻²⁴."""
+        if p.device != self.device:
+            return self.bernoulli(p.to(self.device)).to(p.device)
         if self._torch is None and p.dtype is torch.float32:
             # p − (r + d)/2¹⁶ lies in (−1, 1]; ceil makes it 1 where it is positive and 0 (or −0) elsewhere.
-            dither = 0.5 + _COARSE * float(self._words(1)[0] >> np.uint64(40)) * _UNIT
-            return torch.sub(p, self._raw16(tuple(p.shape)), alpha=_COARSE).sub_(dither).ceil_()
+            return torch.sub(p, self._raw16(tuple(p.shape)), alpha=_COARSE).sub_(self._dither(p)).ceil_()
         return (p > self.uniform(tuple(p.shape)).to(p.dtype)).to(p.dtype)
 
     def normal(self, shape: tuple[int, ...]) -> Tensor:
@@ -101,6 +103,12 @@ class Random:
         }
         if self._torch is not None:
             self._torch.set_state(state[6:].to(torch.uint8).cpu())
+
+    def _dither(self, p: Tensor) -> Tensor:
+        """½ + d/2¹⁶ with one d in [0, 1) for each row of ``p``: (…, 1)."""
+        rows = (*p.shape[:-1], 1) if p.dim() else ()
+        words = self._words(math.prod(rows)) >> np.uint64(40)
+        return torch.from_numpy(words.astype(np.float32)).mul_(_UNIT * _COARSE).add_(0.5).view(rows)
 
     def _words(self, n: int) -> NDArray[np.uint64]:
         words: NDArray[np.uint64] = self._bits.random_raw(n)

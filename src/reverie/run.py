@@ -114,8 +114,6 @@ class Run:
 
     def model(self) -> Model:
         """The fitted model, verified."""
-        if not (self.path / "model").exists():
-            files.settle(self.path / "model")
         return registry.load(self.path / "model")
 
     def dataset(self) -> Dataset:
@@ -145,12 +143,12 @@ class Run:
 
     def checkpoint(self) -> Path | None:
         """The latest checkpoint."""
-        return max((self.path / "checkpoints").glob("*.safetensors"), default=None)
+        return max((self.path / "checkpoints").glob("[0-9]*.safetensors"), default=None)
 
     def verify(self) -> list[str]:
         """What is wrong with the folder, a line each; nothing where all of it is sound."""
         checks: list[Callable[[], Any]] = [self.model, self.history, self.clock, self.evidence, self.dataset]
-        checks += [partial(storage.read_tensors, p) for p in (self.path / "checkpoints").glob("*.safetensors")]
+        checks += [partial(storage.read_tensors, p) for p in (self.path / "checkpoints").glob("[0-9]*.safetensors")]
         problems = []
         for check in checks:
             try:
@@ -227,10 +225,16 @@ def resume(
     if dataset.fingerprint != run.config.data.fingerprint:
         raise UsageError(f"{out}: was trained on other data ({run.config.data.source}) than those given")
     if run.config.status == "finished":
+        run.model()  # verified: nothing to go on with, unless it is damaged
         return run
     if run.config.status == "diverged":
         raise UsageError(f"{out}: this run diverged and would again; start a new one with a smaller learning_rate")
     training = model.begin(dataset.train.x, dataset.validation.x)
+    here = str(next(iter(model.params_.values())).device)
+    if here.partition(":")[0] != run.config.device.partition(":")[0]:
+        raise UsageError(
+            f"{out}: this run was trained on {run.config.device}, whose random numbers {here} cannot continue"
+        )
     latest = run.checkpoint()
     if latest is not None:
         tensors, _, metadata = storage.read_tensors(latest)
@@ -289,18 +293,20 @@ def _train(
     try:
         with _stop_on_signal(training):
             training.run([keeper, *listeners])
+        keeper.save()
     except DivergedError as error:
         _save(run, model, training, "diverged")
         raise DivergedError(f"{error}; saved in {run.path / 'model'}") from error
-    keeper.save()
     status: Status = "finished" if training.done else "interrupted" if training.stop == "interrupted" else "time limit"
+    if status != "interrupted":
+        model.end(training)
+        draw_samples(run, model)
     _save(run, model, training, status)
     if status == "interrupted":
         raise Interrupted(
             f"stopped in epoch {training.epoch + 1} of {training.epochs} and saved; go on with "
             f"`{shlex.join(['reverie', 'fit', '--resume', '--out', str(run.path)])}`"
         )
-    draw_samples(run, model)
     return run
 
 
@@ -322,6 +328,8 @@ class _Keeper:
     def begin(self) -> None:
         """Cut the histories back to where the training stands, and make sure that there is a checkpoint."""
         (self.run.path / "checkpoints").mkdir(parents=True, exist_ok=True)
+        files.sweep(self.run.path)
+        files.sweep(self.run.path / "checkpoints")
         clock = [row for row in self.run.clock() if row["epoch"] <= self.training.epoch]
         self.before = clock[-1]["seconds"] if clock else 0.0
         _write_lines(self.run.path / "history.jsonl", self.training.history)
@@ -347,7 +355,7 @@ class _Keeper:
         folder = self.run.path / "checkpoints"
         history = {"history": json.dumps(self.training.history)}
         storage.write_tensors(folder / f"{position:010d}.safetensors", self.training.tensors(), history)
-        for old in sorted(folder.glob("*.safetensors"))[:-_KEPT]:
+        for old in sorted(folder.glob("[0-9]*.safetensors"))[:-_KEPT]:
             old.unlink()
         self.saved = time.monotonic()
 
@@ -411,21 +419,25 @@ def _config(model: Model, dataset: Dataset, options: dict[str, Any], command: Se
         ),
         device=str(next(iter(model.params_.values())).device),
         command=list(command),
-        versions={"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
+        versions=_versions(),
         threads=torch.get_num_threads(),
         cpu=torch.backends.cpu.get_cpu_capability(),
         notes=[],
     )
 
 
+def _versions() -> dict[str, str]:
+    return {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__}
+
+
 def _changes(config: RunConfig) -> list[str]:
     """What differs from where the run began and may change the last bits."""
-    now = {"threads": torch.get_num_threads(), "cpu": torch.backends.cpu.get_cpu_capability()}
-    differences = [f"{key} {value} instead of {getattr(config, key)}" for key, value in now.items()]
+    was = {"threads": config.threads, "cpu": config.cpu, **config.versions}
+    now = {"threads": torch.get_num_threads(), "cpu": torch.backends.cpu.get_cpu_capability(), **_versions()}
     return [
-        f"went on with {text}: the bits may differ from those of an uninterrupted run"
-        for text, (key, value) in zip(differences, now.items(), strict=True)
-        if value != getattr(config, key)
+        f"went on with {key} {now.get(key)} instead of {value}: the bits may differ from those of an uninterrupted run"
+        for key, value in was.items()
+        if now.get(key) != value
     ]
 
 

@@ -74,7 +74,7 @@ def read_model(path: Path) -> tuple[Saved, dict[str, Tensor]]:
         DataError: there is no such folder.
         CorruptFileError: a file is missing, damaged, edited, or of a newer format.
     """
-    files.settle(path)
+    path = files.present(path)
     if not path.is_dir():
         raise DataError(f"{path}: no such model folder; a model is saved as a folder with model.json in it")
     saved = _read_json(path / "model.json")
@@ -91,7 +91,9 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     }
     digest = _digest_of_tensors(content, metadata)
     with files.pending(path) as temporary:
-        save_file(content, temporary, {**metadata, "format": str(FORMAT), "sha256": digest})
+        # One entry: the library writes several in an order that changes from process to process.
+        header = json.dumps({**metadata, "format": FORMAT, "sha256": digest}, sort_keys=True)
+        save_file(content, temporary, {"reverie": header})
         temporary.chmod(0o644)  # the library makes it private to its owner
     return digest
 
@@ -107,14 +109,16 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], str, dict[str, str]]:
         raise CorruptFileError(f"{path}: the file is missing")
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = dict(file.metadata() or {})
+            metadata = json.loads((file.metadata() or {}).get("reverie", "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no mapping)
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
         raise CorruptFileError(
             f"{path}: not a readable safetensors file ({error}); reverie reads no pickles"
         ) from error
-    if metadata.pop("format", None) != str(FORMAT):
-        raise CorruptFileError(f"{path}: its format version is not {FORMAT}; a newer reverie may have written it")
+    if not isinstance(metadata, dict) or metadata.pop("format", None) not in range(1, FORMAT + 1):
+        raise CorruptFileError(
+            f"{path}: its format version is none of 1 to {FORMAT}; a newer reverie may have written it"
+        )
     digest = metadata.pop("sha256", "")
     if digest != _digest_of_tensors(tensors, metadata):
         raise CorruptFileError(f"{path}: its content does not match its checksum; it was damaged or edited")

@@ -10,7 +10,7 @@ import torch
 from torch.nn.functional import softplus
 
 from reverie import CD, PCD, RBM, Exact
-from reverie.contract import HasStatistics
+from reverie.contract import HasStatistics, LogPartition
 from reverie.errors import DataError, UsageError
 from reverie.random import Random
 
@@ -435,9 +435,29 @@ def test_estimated_scores_use_the_value_of_annealing(machine, reference):
     found = model.log_likelihood(v, exact=False, chains=200, temperatures=300, burn_in=100)
     assert found.kind == "estimate"
     assert found.low < found.value <= found.high
-    assert model.score(v) == pytest.approx(found.value)
     assert found.value == pytest.approx(float(reference(model).log_prob(v).mean()), abs=0.1)
+    assert not hasattr(model, "log_partition_")  # what was wanted for once is not kept
     assert model.log_likelihood(v, exact=True).kind == "exact"
+    model.log_likelihood(v, exact=False, chains=2, temperatures=1, burn_in=1)
+    assert model.log_partition_.verdict == "exact"
+
+
+def test_scores_from_an_inconsistent_log_z_warn(machine, reference):
+    model = machine(7, 5)
+    model.log_partition_ = LogPartition(3.0, 2.5, 9.0, "annealing", "inconsistent")
+    with pytest.warns(UserWarning, match="inconsistent estimate"):
+        model.score_samples(reference(model).v[:5])
+
+
+@pytest.mark.parametrize(
+    "bad", [{"chains": 1}, {"temperatures": 0}, {"burn_in": 0}, {"temperatures": 2.5}], ids=lambda bad: next(iter(bad))
+)
+def test_annealing_arguments_are_checked(machine, reference, bad):
+    model = machine(3, 2)
+    with pytest.raises(UsageError, match="it takes an integer"):
+        model.log_likelihood(reference(model).v, exact=False, **bad)
+    with pytest.raises(UsageError, match="burn_in=0"):
+        model.impute(reference(model).v, burn_in=0)
 
 
 def test_features_and_reconstructions_are_means(machine, reference):

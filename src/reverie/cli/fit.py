@@ -50,7 +50,7 @@ def fit(
     ] = None,
     config: Annotated[
         Path | None,
-        typer.Option("--config", metavar="FILE", help="A TOML file of the same arguments; --set goes before it."),
+        typer.Option("--config", metavar="FILE", help="A TOML file of the same arguments; --set overrides it."),
     ] = None,
     seed: Annotated[
         int | None,
@@ -192,7 +192,9 @@ def facts_of_training(run: Run) -> list[tuple[str, str]]:
         ("data", f"{config.data.name}: {counts}"),
         (
             "epochs",
-            f"{facts['epochs']:,} of {facts['epochs_planned']:,} in {duration(facts['seconds'])}, {config.status}",
+            f"{facts['epochs']:,} of {facts['epochs_planned']:,}"
+            + (f" in {duration(facts['seconds'])}" if facts["epochs"] else "")
+            + f", {config.status}",
         ),
     ]
     return rows if figure is None else [*rows, (figure[0], f"{figure[1]:.2f}")]

@@ -70,7 +70,9 @@ Strict = Annotated[
     bool | None,
     typer.Option("--strict/--lenient", help="Stop at the first bad file or row.", show_default="lenient: leave it out"),
 ]
-Limit = Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="Learn from so many examples only.")]
+Limit = Annotated[
+    int | None, typer.Option("--limit", metavar="N", min=1, help="Learn from the first N training examples only.")
+]
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 

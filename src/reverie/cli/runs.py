@@ -26,7 +26,7 @@ def evaluate(
         typer.Option(
             "--at-least",
             metavar="NATS",
-            help="Exit with 7 if the log-likelihood of the test data may be lower than that.",
+            help="Exit with 7 unless the low end of the test log-likelihood reaches this.",
         ),
     ] = None,
     as_json: options.Json = False,

@@ -25,9 +25,7 @@ Given = Annotated[
         "--given", metavar="FILE", help="One example with gaps (NaN, empty): only the gaps are drawn, given the rest."
     ),
 ]
-Mean = Annotated[
-    bool, typer.Option("--mean", help="Write expected values, which are smoother than draws and are none.")
-]
+Mean = Annotated[bool, typer.Option("--mean", help="Write expected values: smoother than draws, and not draws.")]
 Number = Annotated[int, typer.Option("-n", "--number", metavar="N", min=1, help="How many examples to draw.")]
 
 

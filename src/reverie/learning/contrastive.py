@@ -12,7 +12,7 @@ and the principles of this file differ only in where the second, *negative* aver
 
 **Centring** (Melchior, Fischer and Wiskott 2016) takes the gradient in the parameters of an energy whose statistics
 have moving averages μ, λ subtracted, which makes learning invariant to flipping bits and better conditioned. Written
-in the ordinary parameters ("enhanced gradient", their eq. 15-17), with Δ for positive minus negative,
+in the ordinary parameters (the centred gradient), with Δ for positive minus negative,
 
     ∇W = Δ⟨(v − μ)(h − λ)ᵀ⟩,     ∇b = Δ⟨v⟩ − ∇W λ,     ∇c = Δ⟨h⟩ − ∇Wᵀ μ.
 
@@ -207,7 +207,7 @@ class PCD(Contrastive):
 
 @dataclass(kw_only=True)
 class Exact(Contrastive):
-    """Maximum likelihood by enumeration: what CD and PCD approximate. For machines of at most 2²⁰ configurations."""
+    """Maximum likelihood by enumeration: what CD and PCD approximate. For machines of at most 2²⁴ terms in log Z."""
 
     def negative(self, model: HasStatistics, state: State, eta: Tensor) -> Phase:
         """Statistics of every configuration, weighted with its probability."""

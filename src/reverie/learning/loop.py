@@ -186,8 +186,8 @@ class Training:
         where = f"epoch {self.epoch + 1}, batch {self.step} of {self.steps}"
         self._refill(self._finite)
         raise DivergedError(
-            f"training diverged: {', '.join(bad)} stopped being finite by {where}; the parameters of the end of epoch "
-            f"{self.epoch} are kept; try learning_rate={self.learning_rate / 10:g} (it was {self.learning_rate:g})"
+            f"training diverged: {', '.join(bad)} stopped being finite by {where}; the last finite parameters are "
+            f"kept; try learning_rate={self.learning_rate / 10:g} (it was {self.learning_rate:g})"
         )
 
     def _copy(self) -> dict[str, Tensor]:

@@ -114,7 +114,7 @@ class RBM(EnergyModel, BinaryModel):
         epochs: Count = 20,
         batch_size: Count = 100,
         learning_rate: Positive = 0.05,
-        learning: CD | PCD | Exact | None = None,
+        learning: PCD | CD | Exact | None = None,
         binarise: Binarise = None,
         seed: int = 0,
         device: Device = "auto",

@@ -1,0 +1,162 @@
+"""The run folder: what survives, what is refused, what is done once."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from reverie import CD, RBM, data, run
+from reverie.errors import CorruptFileError, DataError, Interrupted, UsageError
+from reverie.run import Run
+
+OPTIONS = {"seed": 0}
+
+
+@pytest.fixture
+def bars():
+    return data.load("bars-and-stripes-3", **OPTIONS)
+
+
+def machine(epochs=4, **more):
+    return RBM(4, epochs=epochs, batch_size=100, device="cpu", **more)
+
+
+def fit(bars, path, listeners=(), **more):
+    return run.fit(machine(**more), bars, path, options=OPTIONS, listeners=listeners)
+
+
+def stop_at(epoch):
+    def listen(progress):
+        if progress.epoch_done and progress.epoch == epoch:
+            progress.training.stop = "interrupted"
+
+    return listen
+
+
+def test_a_run_is_whole_and_sound(bars, tmp_path):
+    done = fit(bars, tmp_path / "run")
+    assert done.config.status == "finished"
+    assert done.verify() == []
+    assert len(done.history()) == len(done.clock()) == 4
+    assert (done.path / "samples.png").read_bytes().startswith(b"\x89PNG")
+    again = Run.open(done.path)
+    assert again.model().history_ == again.history()
+    assert again.dataset().fingerprint == bars.fingerprint
+
+
+def test_a_stopped_run_goes_on_to_the_same_files(bars, tmp_path):
+    whole = fit(bars, tmp_path / "whole")
+    with pytest.raises(Interrupted, match="--resume"):
+        fit(bars, tmp_path / "halves", [stop_at(2)])
+    assert Run.open(tmp_path / "halves").config.status == "interrupted"
+    (tmp_path / "halves" / "checkpoints" / ".0000000000.safetensors.1.partial.safetensors").write_bytes(b"cut short")
+    with (tmp_path / "halves" / "history.jsonl").open("a") as file:
+        file.write('{"epoch": 3, "train_free_energy": 0.0}\n{"epoch": 4, "tra')
+    halves = run.resume(tmp_path / "halves")
+    for name in ("history.jsonl", "model/model.safetensors", "samples.png"):
+        assert (halves.path / name).read_bytes() == (whole.path / name).read_bytes(), name
+    assert halves.config.status == "finished"
+    assert not list((halves.path / "checkpoints").glob(".*"))
+
+
+def test_a_finished_run_has_nothing_to_go_on_with(bars, tmp_path):
+    done = fit(bars, tmp_path / "run")
+    before = (done.path / "model" / "model.safetensors").stat().st_mtime_ns
+    assert run.resume(done.path).config.status == "finished"
+    assert (done.path / "model" / "model.safetensors").stat().st_mtime_ns == before
+
+
+def test_another_model_or_other_data_cannot_go_on(bars, tmp_path):
+    with pytest.raises(Interrupted):
+        fit(bars, tmp_path / "run", [stop_at(1)])
+    with pytest.raises(UsageError, match="epochs was 4"):
+        run.resume(tmp_path / "run", model=machine(epochs=5))
+    with pytest.raises(UsageError, match="learning was"):
+        run.resume(tmp_path / "run", model=machine(learning=CD()))
+    with pytest.raises(UsageError, match="trained on other data"):
+        run.resume(tmp_path / "run", dataset=data.load("bars-and-stripes-2", **OPTIONS))
+
+
+def test_a_run_of_another_device_is_refused_by_name(bars, tmp_path):
+    with pytest.raises(Interrupted):
+        fit(bars, tmp_path / "run", [stop_at(1)])
+    Run.open(tmp_path / "run")._write_config(device="cuda:0")
+    with pytest.raises(UsageError, match="trained on cuda:0"):
+        run.resume(tmp_path / "run")
+
+
+def test_other_versions_are_noted(bars, tmp_path):
+    with pytest.raises(Interrupted):
+        fit(bars, tmp_path / "run", [stop_at(1)])
+    stopped = Run.open(tmp_path / "run")
+    stopped._write_config(versions={**stopped.config.versions, "torch": "1.0"})
+    assert any("instead of 1.0" in note for note in run.resume(tmp_path / "run").config.notes)
+
+
+def test_a_time_limit_stops_and_keeps_the_schedule(bars, tmp_path):
+    whole = fit(bars, tmp_path / "whole")
+    stopped = run.fit(machine(), bars, tmp_path / "run", options=OPTIONS, time_limit=0.0)
+    assert stopped.config.status == "time limit"
+    assert len(stopped.history()) < 4
+    assert run.resume(tmp_path / "run").history() == whole.history()
+
+
+def test_nothing_is_written_over(bars, tmp_path):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "letter.txt").write_text("x")
+    with pytest.raises(UsageError, match="not empty; choose another"):
+        fit(bars, tmp_path / "full")
+    fit(bars, tmp_path / "run", epochs=1)
+    with pytest.raises(UsageError, match="--resume"):
+        fit(bars, tmp_path / "run")
+
+
+def test_test_data_are_touched_once(bars, tmp_path, monkeypatch):
+    done = fit(bars, tmp_path / "run")
+    first = run.evaluate(done)
+    monkeypatch.setattr(RBM, "log_likelihood", None)
+    assert run.evaluate(Run.open(done.path)) == first
+    assert done.model().log_partition_.verdict == "exact"
+
+
+def test_evidence_of_a_single_example_can_be_read(bars, tmp_path):
+    one = data.Split(bars.test.x[:1], None)
+    done = fit(replace(bars, test=one), tmp_path / "run")
+    monkey = replace(bars, test=one)
+    done.dataset = lambda: monkey
+    evidence = run.evaluate(done)
+    assert evidence.figure("log-likelihood").estimate.stderr is None
+    assert done.evidence() == evidence
+
+
+@pytest.mark.parametrize("name", ["run.json", "history.jsonl", "evidence.json", "model/model.json"])
+def test_damage_is_named(bars, tmp_path, name):
+    done = fit(bars, tmp_path / "run", epochs=1)
+    run.evaluate(done)
+    (done.path / name).write_text('{"format": }\n')
+    if name == "run.json":
+        with pytest.raises(CorruptFileError, match=r"run\.json"):
+            Run.open(done.path)
+    else:
+        assert any(name.rpartition("/")[2] in problem for problem in Run.open(done.path).verify())
+
+
+def test_a_newer_format_is_refused(bars, tmp_path):
+    done = fit(bars, tmp_path / "run", epochs=1)
+    content = json.loads((done.path / "run.json").read_text())
+    (done.path / "run.json").write_text(json.dumps({**content, "format": 99}))
+    with pytest.raises(CorruptFileError, match="newer format"):
+        Run.open(done.path)
+
+
+def test_no_run_and_changed_data(bars, tmp_path):
+    with pytest.raises(DataError, match="not a run folder"):
+        Run.open(tmp_path)
+    np.save(tmp_path / "x.npy", np.eye(8, dtype=np.uint8))
+    done = run.fit(machine(epochs=1), data.load(str(tmp_path / "x.npy")), tmp_path / "run")
+    np.save(tmp_path / "x.npy", 1 - np.eye(8, dtype=np.uint8))
+    with pytest.raises(DataError, match="have changed"):
+        done.dataset()
