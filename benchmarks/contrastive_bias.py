@@ -9,7 +9,8 @@ the next update:
   and biases: for CD, from 100 chains out of every training row; for PCD-1, from 10,000 chains that have
   gone along from the first update, each step under the weights of that moment, without touching them. The relative
   error is |expected − exact| / |exact|, and the angle is that between the two. Squares of lengths are products of two
-  independent halves of the chains, so that the noise that remains does not count as bias;
+  independent halves of the chains, so that noise does not count as bias; less than about 0.1 cannot be told
+  from zero;
 - the exact log-likelihood of training and test set is taken.
 
 The time is that of the updates alone; the four take turns, an epoch each. Writes ``docs/figures/contrastive-bias.svg``.
@@ -164,8 +165,8 @@ def measure(epochs: int, every: int) -> Result:
         [
             way.name,
             f"{statistics.median(a / b for a, b in zip(way.seconds, ways[0].seconds, strict=True)):.1f}",
-            *(f"{point['error']:.2f}" if "error" in point else "0" for point in _chosen(way)),
-            f"{way.points[-1]['angle']:.0f}°" if "angle" in way.points[-1] else "0°",
+            *(_over(point.get("error"), 0.1, "{:.2f}") for point in _chosen(way)),
+            _over(way.points[-1].get("angle"), 5, "{:.0f}°"),
             way.points[-1]["train"],
             way.points[-1]["test"],
         ]
@@ -183,6 +184,11 @@ def measure(epochs: int, every: int) -> Result:
     raw = {way.name: {"points": way.points, "seconds": way.seconds} for way in ways}
     notes = [f"{HIDDEN} hidden units, learning_rate={LEARNING_RATE:g} falling linearly to 0, momentum {MOMENTUM:g}."]
     return Result(columns, rows, notes, [], raw)
+
+
+def _over(value: float | None, floor: float, form: str) -> str:
+    """A figure, or that it is less than the noise lets one tell from zero."""
+    return "0" if value is None else form.format(value) if value >= floor else f"< {floor:g}"
 
 
 def _chosen(way: Watched) -> list[dict[str, float]]:

@@ -16,8 +16,7 @@ in the ordinary parameters (the centred gradient), with Δ for positive minus ne
 
     ∇W = Δ⟨(v − μ)(h − λ)ᵀ⟩,     ∇b = Δ⟨v⟩ − ∇W λ,     ∇c = Δ⟨h⟩ − ∇Wᵀ μ.
 
-Positive rows, negative rows with their sign, are stacked (:func:`weigh`), and one matrix product with momentum as its
-``beta`` is the whole update of W.
+Each average of outer products is one matrix product, and momentum rides in the first one's ``beta``.
 """
 
 from __future__ import annotations
@@ -49,8 +48,15 @@ class Phase:
     def means(self) -> Statistics:
         """Weighted sum over the rows: name -> (P,)."""
         if isinstance(self.weight, float):
-            return {name: rows.mean(0) for name, rows in self.statistics.items()}
+            return {name: rows.sum(0).mul_(self.weight) for name, rows in self.statistics.items()}
         return {name: (rows * self.weight).sum(0) for name, rows in self.statistics.items()}
+
+    def product(self, rows: str, columns: str, offsets: Statistics) -> tuple[Tensor, Tensor, float]:
+        """A matrix's average statistic, centred by ``offsets``: (S, R), (S, C) and a number s for s · leftᵀ right."""
+        left, right = self.statistics[rows], self.statistics[columns]
+        if offsets:
+            left, right = left - offsets[rows], right - offsets[columns]
+        return (left, right, self.weight) if isinstance(self.weight, float) else (left, right * self.weight, 1.0)
 
 
 @dataclass
@@ -121,16 +127,17 @@ class Contrastive(BaseEstimator):
         self._move_offsets(state, positive)
         gradient = {k: mean - negative.means[k] for k, mean in positive.means.items()}
         for name, (rows, columns) in model.interactions.items():
-            left, right = weigh(positive, negative, state.offsets, rows, columns)
-            if self.centre:
-                gradient[rows] = gradient[rows] - left.T @ (right @ state.offsets[columns])
-                gradient[columns] = gradient[columns] - right.T @ (left @ state.offsets[rows])
             target, momentum = self._target(model, state, name)
             weights = model.params_[name]
             # Decay is that of the weights before the update, whether it lands in the velocity or in the weights.
             if target is weights:
                 self._decay(target, weights, rate)
-            target.addmm_(left.T, right, beta=momentum, alpha=rate)
+            for phase, sign, kept in ((positive, 1.0, momentum), (negative, -1.0, 1.0)):
+                left, right, scale = phase.product(rows, columns, state.offsets)
+                target.addmm_(left.T, right, beta=kept, alpha=rate * sign * scale)
+                if self.centre:
+                    gradient[rows].sub_(left.T @ (right @ state.offsets[columns]), alpha=sign * scale)
+                    gradient[columns].sub_(right.T @ (left @ state.offsets[rows]), alpha=sign * scale)
             if target is not weights:
                 self._decay(target, weights, rate)
         if self.sparsity is not None:
@@ -215,17 +222,6 @@ class Exact(Contrastive):
             raise UsageError("learning=Exact() sums over all configurations, too many here: use CD() or PCD()")
         v, h, log_weight = (torch.cat(parts) for parts in zip(*model.enumerate(), strict=True))
         return Phase(model.statistics(v, h), log_weight.softmax(0).unsqueeze(1).to(v.dtype))
-
-
-def weigh(positive: Phase, negative: Phase, offsets: Statistics, rows: str, columns: str) -> tuple[Tensor, Tensor]:
-    """The gradient of a matrix as two stacks of rows, (S, R) and (S, C), whose product leftᵀ right it is."""
-
-    def centred(phase: Phase, name: str) -> Tensor:
-        return phase.statistics[name] - offsets[name] if offsets else phase.statistics[name]
-
-    left = torch.cat([centred(positive, rows), centred(negative, rows)])
-    right = torch.cat([centred(positive, columns) * positive.weight, centred(negative, columns) * -negative.weight])
-    return left, right
 
 
 def _hidden(model: HasStatistics) -> str:

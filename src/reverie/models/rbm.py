@@ -52,7 +52,7 @@ from reverie.units import Bernoulli
 
 _BLOCK = 2**16
 """Configurations that an enumeration holds at a time."""
-_LOOKS = 2**23
+_LOOKS = 2**21
 """Examples × hidden units × pixels that a pseudo-likelihood looks at."""
 
 
