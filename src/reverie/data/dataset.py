@@ -229,6 +229,8 @@ def check(source: str | os.PathLike[str], **options: Any) -> Findings:
 def _read(source: str, options: readers.Options) -> readers.Raw:
     if bundled.known(source):
         return bundled.make(source, options)
+    if not source.strip():
+        raise fault("The name of the data is empty; give a file, a folder or a bundled name.")
     with foreign(short(source), "a path"):
         if not Path(source).exists():
             near = difflib.get_close_matches(source, bundled.ENTRIES, n=1, cutoff=0.6)

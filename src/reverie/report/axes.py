@@ -27,7 +27,8 @@ def ticks(low: float, high: float, most: int = 5, whole: bool = False) -> list[f
 
 def _between(low: float, high: float, step: float) -> tuple[int, int]:
     """Which multiples of ``step`` are the first and last from ``low`` to ``high``, to within a rounding error."""
-    return math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    slack = 1e-9 * min(1.0, (high - low) / step)
+    return math.ceil(low / step - slack), math.floor(high / step + slack)
 
 
 def _step(least: float) -> float:
@@ -42,7 +43,7 @@ def labels(places: list[float]) -> list[str]:
     largest = max((abs(place) for place in places), default=0)
     if largest >= 1e6 or step < 0.99e-5:
         digits = max(0, math.ceil(math.log10(largest / step) - 1e-9)) if largest else 0
-        texts = [f"{place:.{min(digits, 9)}e}" if place else "0" for place in places]
+        texts = [f"{place:.{min(digits, 10)}e}" if place else "0" for place in places]
         return [text.replace("e+0", "e").replace("e-0", "e-").replace("-", "−") for text in texts]
     digits = max(0, -math.floor(math.log10(step) + 1e-9))
     return [f"{place:,.{digits}f}".replace("-", "−") for place in places]
