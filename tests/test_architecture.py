@@ -21,7 +21,7 @@ SOURCE = Path(reverie.__file__).parent
 # From the ground up. A room may import rooms below it, and modules of its own.
 FLOORS = [
     {"errors"},
-    {"files", "units", "random", "contract", "device", "binary", "parameters"},
+    {"files", "units", "random", "contract", "device", "binary", "encoding", "parameters"},
     {"learning", "evidence", "storage"},
     {"model"},
     {"energy"},

@@ -97,7 +97,7 @@ def test_words_become_arguments(texts, wanted):
     ("texts", "says"),
     [
         ({"hiden": "5"}, "RBM has no argument 'hiden'; did you mean hidden?"),
-        ({"zzz": "5"}, "RBM has no argument 'zzz'; it has hidden, epochs"),
+        ({"zzz": "5"}, "RBM has no argument 'zzz'; it has hidden, visible"),
         ({"hidden": "five"}, r"RBM\(hidden='five'\)"),
         ({"hidden": "5.5"}, "hidden takes integer ≥ 1"),
         ({"hidden": "0"}, "hidden takes integer ≥ 1"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
@@ -102,12 +103,34 @@ class Picture:
 class Unit(Protocol):
     """A block of random variables of one exponential family: log p(x | eta) = T(x)·eta − A(eta) + log h(x).
 
-    Stateless but for its shape: ``size`` variables, ``parameters`` natural parameters in all. ``x`` is (…, size),
-    ``eta`` is (…, parameters), probabilities are (…,) in nats, summed over the block.
+    Stateless but for its shape: ``size`` variables, ``parameters`` natural parameters in all, the first ``linear`` of
+    which another layer can shift; ``configurations`` values in all, or infinitely many. ``x`` is (…, size), ``eta`` is
+    (…, parameters), probabilities are (…,) in nats, summed over the block.
     """
 
-    size: int
-    parameters: int
+    @property
+    def size(self) -> int:
+        """Number of variables."""
+        ...
+
+    @property
+    def parameters(self) -> int:
+        """Number of natural parameters, and of statistics."""
+        ...
+
+    @property
+    def linear(self) -> int:
+        """How many of the natural parameters, the first ones, multiply a statistic that couples to other layers."""
+        ...
+
+    @property
+    def configurations(self) -> float:
+        """Number of values that x can take: an integer, or infinity."""
+        ...
+
+    def configuration(self, numbers: Tensor) -> Tensor:
+        """The values of x with these numbers, 0 to ``configurations`` − 1: (S,) -> (S, size); of discrete units."""
+        ...
 
     def statistics(self, x: Tensor) -> Tensor:
         """T(x), the sufficient statistics: (…, parameters); they add up over examples and may be weighted."""
@@ -117,12 +140,24 @@ class Unit(Protocol):
         """A(eta): (…,) nats; its gradient is the mean of the statistics."""
         ...
 
+    def rise(self, eta: Tensor, start: float | Tensor, end: float | Tensor) -> Tensor:
+        """A(end·eta) − A(start·eta): (…,) nats, without losing digits; of units whose parameters are all linear."""
+        ...
+
+    def flat(self, eta: Tensor) -> Tensor:
+        """Natural parameters that favour no value, or as few as can be around those of ``eta``: (…, parameters)."""
+        ...
+
     def log_prob(self, x: Tensor, eta: Tensor) -> Tensor:
         """Exact, normalised log p(x | eta): (…,) nats."""
         ...
 
     def mean(self, eta: Tensor) -> Tensor:
         """E[T(x) | eta]: (…, parameters)."""
+        ...
+
+    def expected(self, eta: Tensor) -> Tensor:
+        """E[x | eta], or the likeliest x where x is a code: (…, size)."""
         ...
 
     def sample(self, eta: Tensor, rng: Random) -> Tensor:
@@ -134,31 +169,71 @@ class Unit(Protocol):
         ...
 
 
+@dataclass
+class Phase:
+    """One side of the difference that contrastive learning takes: a weighted sum over rows.
+
+    ``statistics`` maps the name of each bias to its statistic in every row, (S, P); ``weight`` is that of each row, a
+    number for all or (S, 1).
+    """
+
+    statistics: dict[str, Tensor]
+    weight: Tensor | float
+
+    @cached_property
+    def means(self) -> dict[str, Tensor]:
+        """Weighted sum over the rows: name -> (P,)."""
+        if isinstance(self.weight, float):
+            return {name: rows.sum(0).mul_(self.weight) for name, rows in self.statistics.items()}
+        return {name: (rows * self.weight).sum(0) for name, rows in self.statistics.items()}
+
+    def product(self, rows: str, columns: str, offsets: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, float]:
+        """A matrix's average statistic, centred by ``offsets``: (S, R), (S, C) and a number s for s · leftᵀ right."""
+        left, right = self.statistics[rows], self.statistics[columns]
+        if offsets:
+            left, right = left - offsets[rows], right - offsets[columns]
+        return (left, right, self.weight) if isinstance(self.weight, float) else (left, right * self.weight, 1.0)
+
+
 @runtime_checkable
 class HasStatistics(Protocol):
     """What contrastive learning needs: an energy that is linear in its parameters, and a way to draw from it.
 
     Each bias multiplies a statistic of its own; each matrix multiplies the outer product of two of them, and
-    ``interactions`` says which: ``{"W": ("b", "c")}`` stands for the energy −T_b·b − T_c·c − T_bᵀ W T_c.
+    ``interactions`` says which: ``{"W": ("b", "c")}`` stands for the energy −T_b·b − T_c·c − T_bᵀ W T_c. A matrix that
+    couples a statistic with itself is symmetric and counts half. ``masks`` holds zeros where a matrix lacks
+    connections, as a symmetric one always lacks its diagonal.
+
+    A chain is a tensor that stands at a visible configuration: the natural parameters of the hidden units where these
+    are independent given the visible ones, or a whole configuration where they are not.
     """
 
     params_: dict[str, Tensor]
     interactions: Mapping[str, tuple[str, str]]
 
-    def hidden_natural(self, v: Tensor) -> Tensor:
-        """Natural parameters of the hidden units given the visible: (B, D) -> (B, H)."""
+    @property
+    def masks(self) -> Mapping[str, Tensor]:
+        """Zeros and ones of a matrix's shape, for those that lack connections."""
         ...
 
-    def hidden_mean(self, eta: Tensor) -> Tensor:
-        """Expectation of the hidden statistics: (B, H) -> (B, H)."""
+    def chain(self, v: Tensor, rng: Random) -> Tensor:
+        """A chain that stands at v: (B, D) -> (B, …)."""
         ...
 
-    def gibbs_step(self, eta: Tensor, rng: Random) -> tuple[Tensor, Tensor]:
-        """Hidden sample, visible reconstruction, hidden again: (B, H) -> (B, D), (B, H)."""
+    def gibbs_step(self, chain: Tensor, rng: Random) -> tuple[Tensor, Tensor]:
+        """Hidden sample, visible reconstruction, and the chain that stands there: (B, …) -> (B, D), (B, …)."""
         ...
 
-    def statistics(self, v: Tensor, h: Tensor) -> dict[str, Tensor]:
-        """The statistic of each bias: name -> (B, P)."""
+    def statistics(self, v: Tensor, chain: Tensor) -> dict[str, Tensor]:
+        """The statistic of each bias, averaged over what the chain leaves open: name -> (B, P)."""
+        ...
+
+    def clamped(self, v: Tensor, rng: Random) -> tuple[Phase, Tensor]:
+        """The positive phase, with the visible units held at v (B, D), and a chain that stands there."""
+        ...
+
+    def constrain(self) -> None:
+        """Put parameters that an update has taken out of their range back, in place."""
         ...
 
 
@@ -166,28 +241,31 @@ class HasStatistics(Protocol):
 class Enumerable(Protocol):
     """A machine small enough to sum over: what exact learning and exact likelihoods need."""
 
-    def enumeration_size(self) -> int:
-        """Number of configurations of the smaller layer."""
+    def enumeration_size(self) -> float:
+        """Number of configurations that the sum runs over."""
         ...
 
     def enumeration_cost(self) -> float:
         """Number of terms of the sum for log Z: the configurations times the units of the other layer."""
         ...
 
-    def enumerate(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Blocks of S joint configurations: visible (S, D), hidden (S, H), unnormalised log probability (S,).
+    def enumerate(self) -> Iterator[tuple[dict[str, Tensor], Tensor]]:
+        """Blocks of S configurations: statistics of each bias (S, P), unnormalised log probability (S,).
 
-        One layer runs through all its configurations; the other stands at its conditional mean given them.
+        What is not run through stands at its conditional mean.
         """
         ...
 
 
 @runtime_checkable
 class Annealed(Protocol):
-    """What annealed importance sampling needs: a path from a tractable base (beta 0) to the model (beta 1)."""
+    """What annealed importance sampling and tempering need: a path from a tractable base (beta 0) to the model (1).
+
+    A *state* is what a chain along the path carries: (n, …). Temperatures are numbers, or (n, 1) tensors.
+    """
 
     def with_uniform_base(self) -> Annealed:
-        """The same model annealed from the uniform distribution, which favours no mode."""
+        """The same model annealed from a distribution that favours no mode."""
         ...
 
     def base_log_partition(self) -> float:
@@ -195,19 +273,25 @@ class Annealed(Protocol):
         ...
 
     def base_sample(self, n: int, rng: Random) -> Tensor:
-        """Exact draws from the base: (n, D)."""
+        """Exact draws from the base: n states."""
         ...
 
-    def hidden_natural(self, v: Tensor) -> Tensor:
-        """Natural parameters of the hidden units given the visible, where a chain's next step begins."""
+    def state_at(self, v: Tensor, rng: Random) -> Tensor:
+        """States that stand at visible configurations (n, D)."""
         ...
 
-    def gibbs_step(self, eta: Tensor, rng: Random) -> tuple[Tensor, Tensor]:
-        """One step of a chain that leaves the model's distribution invariant."""
+    def visible_of(self, state: Tensor) -> Tensor:
+        """The visible configurations (n, D) of states."""
         ...
 
-    def annealing_step(self, v: Tensor, start: float, end: float, rng: Random) -> tuple[Tensor, Tensor]:
-        """Log ratio of the unnormalised densities at ``end`` and ``start``, (n,), then a move of ``v`` that leaves
-        ``end`` invariant and is reversible under it: (n, D).
-        """
+    def log_ratio(self, state: Tensor, start: float | Tensor, end: float | Tensor) -> Tensor:
+        """Log ratio of the unnormalised densities at ``end`` and ``start``: (n,)."""
+        ...
+
+    def move(self, state: Tensor, beta: float | Tensor, rng: Random) -> Tensor:
+        """One step of a chain that leaves the distribution at ``beta`` invariant."""
+        ...
+
+    def annealing_step(self, state: Tensor, start: float, end: float, rng: Random) -> tuple[Tensor, Tensor]:
+        """:meth:`log_ratio`, and then a :meth:`move` at ``end``: what annealing asks for, in one go."""
         ...

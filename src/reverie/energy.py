@@ -44,28 +44,36 @@ class EnergyModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
         """F(v): (B, D) -> (B,) nats."""
 
     @abstractmethod
-    def hidden_natural(self, v: Tensor) -> Tensor:
-        """Natural parameters of the hidden units given the visible: (B, D) -> (B, H)."""
+    def chain(self, v: Tensor, rng: Random) -> Tensor:
+        """A chain that stands at v: (B, D) -> (B, …)."""
 
     @abstractmethod
-    def hidden_mean(self, eta: Tensor) -> Tensor:
-        """Means of the hidden units: (B, H)."""
+    def gibbs_step(self, chain: Tensor, rng: Random, given: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """A step with ``given`` held fast (NaN where it is free): the visible configuration (B, D), and the chain."""
 
     @abstractmethod
-    def hidden_sample(self, eta: Tensor, rng: Random) -> Tensor:
-        """A draw of the hidden units: (B, H)."""
+    def visible_mean(self, chain: Tensor, rng: Random) -> Tensor:
+        """Means of the visible units given the hidden ones that the chain is about to draw: (B, …) -> (B, D)."""
 
     @abstractmethod
-    def visible_mean(self, h: Tensor) -> Tensor:
-        """Means of the visible units given the hidden: (B, H) -> (B, D)."""
+    def features(self, v: Tensor) -> Tensor:
+        """Means of the hidden units given the visible: (B, D) -> (B, H)."""
 
     @abstractmethod
-    def gibbs_step(self, eta: Tensor, rng: Random, given: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Hidden sample, visible reconstruction with ``given`` held fast, hidden again: (B, D), (B, H)."""
+    def reconstruction(self, v: Tensor) -> Tensor:
+        """Means of the visible units given the means of the hidden ones: (B, D) -> (B, D)."""
 
     @abstractmethod
     def noise(self, n: int, rng: Random) -> Tensor:
         """Visible configurations that know nothing of the data: (n, D)."""
+
+    def log_density(self, v: Tensor) -> Tensor:
+        """Unnormalised log p(v) of examples: (B, D) -> (B,) nats."""
+        return -self.free_energy(v)
+
+    def complete(self, v: Tensor, rng: Random) -> Tensor:
+        """Examples with what a visible configuration has besides, drawn given them: (B, D) -> (B, D) or more."""
+        return v
 
     @abstractmethod
     def enumeration_cost(self) -> float:
@@ -89,6 +97,7 @@ class EnergyModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
         n: int = 1,
         *,
         given: Any = None,
+        y: Any = None,
         start: Any = "noise",
         burn_in: int = 1000,
         chains: int | None = None,
@@ -101,16 +110,16 @@ class EnergyModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
         Args:
             n: how many.
             given: one example (of the data's shape) with NaN for what is to be drawn; the rest is held fast.
+            y: a label to hold fast, of a model with ``labels=True``, whose draws are then of that class.
             start: "noise", "particles" (the chains of PCD), or rows to start from.
             burn_in: Gibbs steps before the first draw.
             chains: chains run side by side; None for one a draw, which makes the draws independent of each other.
             thin: Gibbs steps between two draws of the same chain.
-            mean: return p(v = 1 | h) of the last step, which is not a draw, instead of the draw itself.
+            mean: return E[v | h] of the last step, which is not a draw, instead of the draw itself.
             seed: decides the draws; None stands for the constructor's.
 
         Returns:
-            (n, *data shape): zeros and ones in the type of the training data; with ``mean=True`` probabilities,
-            float32.
+            (n, *data shape) in the type of the training data; with ``mean=True`` means, float32.
 
         Raises:
             UsageError: an argument out of range, or ``start="particles"`` of a machine without persistent chains.
@@ -124,29 +133,29 @@ class EnergyModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
         if n:
             _at_least("chains", parallel, 1)
         else:
-            return self._returned(torch.zeros(0, self.n_features_in_))
+            return self._returned(self._without_label(self.noise(0, Random())), mean)
         rng = Random(self.seed if seed is None else seed, f"{self.name}/sample", self._where)
-        held = None if given is None else self._given(given).expand(parallel, -1)
+        held = self._held(given, y, parallel)
         with torch.no_grad(), self._threads(parallel):
             draws = self._draw(self._start(start, parallel, rng, held), n, burn_in, thin, mean, rng, held)
-        return self._returned(draws, "float32" if mean else None)
+        return self._returned(self._without_label(draws), mean)
 
     def _draw(
-        self, eta: Tensor, n: int, burn_in: int, thin: int, mean: bool, rng: Random, held: Tensor | None
+        self, chain: Tensor, n: int, burn_in: int, thin: int, mean: bool, rng: Random, held: Tensor | None
     ) -> Tensor:
         draws: list[Tensor] = []
         steps = burn_in
         while sum(map(len, draws)) < n:
             for _ in range(steps):
-                v, eta = self.gibbs_step(eta, rng, held)
+                v, chain = self.gibbs_step(chain, rng, held)
             if mean:
-                v = held_fast(self.visible_mean(self.hidden_sample(eta, rng)), held)
+                v = held_fast(self.visible_mean(chain, rng), held)
             draws.append(v)
             steps = thin
         return torch.cat(draws)[:n]
 
     def _start(self, start: Any, n: int, rng: Random, held: Tensor | None) -> Tensor:
-        """Natural parameters of the hidden units (n, H) where the chains begin."""
+        """Chains, n of them, where they begin."""
         if isinstance(start, str) and start == "particles":
             if "particles" not in self.buffers_:
                 raise UsageError(
@@ -160,8 +169,23 @@ class EnergyModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
             v = self.noise(n, rng)
         else:
             rows = self._encoded(start)
-            v = rows[torch.from_numpy(rng.integers(len(rows), n)).to(rows.device)]
-        return self.hidden_natural(held_fast(v, held))
+            v = self.complete(rows[torch.from_numpy(rng.integers(len(rows), n)).to(rows.device)], rng)
+        return self.chain(held_fast(v, held), rng)
+
+    def _held(self, given: Any, y: Any, n: int) -> Tensor | None:
+        """What chains hold fast, (n, d) with NaN where they are free, the label's code last; None for nothing."""
+        if y is not None and not self.labels:
+            raise UsageError(f"y={y!r}: this model has learned no labels; fit it with labels=True and y")
+        if given is None and y is None:
+            return None
+        x = torch.full((1, self.x_unit.size), math.nan, device=self._where) if given is None else self._given(given)
+        if self.labels:
+            code = torch.full((1, 1), math.nan) if y is None else self.code_of(y).unsqueeze(1)
+            x = torch.cat([x, code.to(x.device)], 1)
+        return x.expand(n, -1)
+
+    def _without_label(self, v: Tensor) -> Tensor:
+        return v[:, :-1] if self.labels else v
 
     def _given(self, given: Any) -> Tensor:
         """One example with gaps as (1, D)."""
@@ -171,13 +195,14 @@ class EnergyModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
         return self._with_gaps(row.reshape(1, *self.shape_))
 
     def _with_gaps(self, X: Any) -> Tensor:
-        """Rows (n, D) with bits where values are known and NaN where they are not."""
+        """Rows (n, d) as the equations see them where values are known, and NaN where they are not."""
         check_is_fitted(self, "params_")
         x = self._validated(X, gaps=True)
         gaps = np.isnan(x) if np.issubdtype(x.dtype, np.floating) else np.zeros(x.shape, bool)
         rng = Random(self.seed, f"{self.name}/scored")
-        bits = self.prepare(self.encode_rows(np.where(gaps, 0, x), rng).to(self._where), rng.stream("visit"))
-        return bits.masked_fill(torch.from_numpy(gaps).to(bits.device), math.nan)
+        v = self.seen(np.where(gaps, self.encoding.filler(self.buffers_, x.shape[1]), x), rng)
+        unknown = torch.from_numpy(gaps[:, self.encoding.kept(self.buffers_, x.shape[1])])
+        return v.masked_fill(unknown.to(v.device), math.nan)
 
     def impute(self, X: Any, *, burn_in: int = 1000, seed: int | None = None) -> Array:
         """Draw the missing entries given the others, by a Markov chain: Gibbs steps with the known entries held fast.
@@ -188,26 +213,27 @@ class EnergyModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
             seed: decides the draws; None stands for the constructor's.
 
         Returns:
-            (n, *data shape), zeros and ones throughout: known entries as the model sees them, missing ones drawn.
+            (n, *data shape): known entries as the model sees them, missing ones drawn.
         """
         _at_least("burn_in", burn_in, 1)
         held = self._with_gaps(X)
+        if self.labels:
+            held = torch.cat([held, torch.full_like(held[:, :1], math.nan)], 1)
         rng = Random(self.seed if seed is None else seed, f"{self.name}/impute", self._where)
         with torch.no_grad(), self._threads(len(held)):
             v = self._draw(self._start("noise", len(held), rng, held), len(held), burn_in, 1, False, rng, held)
-        return self._returned(v)
+        return self._returned(self._without_label(v))
 
     def transform(self, X: Any) -> Array:
-        """Features p(h = 1 | v): (n, …) -> (n, H) float32."""
+        """Features E[h | v]: (n, …) -> (n, H) float32."""
         with torch.no_grad():
-            h: Array = self.hidden_mean(self.hidden_natural(self._encoded(X))).numpy(force=True)
+            h: Array = self.features(self._encoded(X)).numpy(force=True)
         return h
 
     def reconstruct(self, X: Any) -> Array:
-        """Mean reconstruction p(v = 1 | h = p(h | v)): (n, *data shape) float32; means, not draws."""
+        """Mean reconstruction E[v | h = E[h | v]]: (n, *data shape) float32; means, not draws."""
         with torch.no_grad():
-            h = self.hidden_mean(self.hidden_natural(self._encoded(X)))
-            return self._returned(self.visible_mean(h), "float32")
+            return self._returned(self.reconstruction(self._encoded(X)), mean=True)
 
     def score_samples(self, X: Any) -> Array:
         """log p(v) of each example: (n,) nats, exact or with log Z estimated, as ``log_partition_`` says."""
@@ -261,10 +287,10 @@ class EnergyModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
         return likelihood.estimate(self._log_density(v), log_z, self.base_measure)
 
     def _log_density(self, v: Tensor) -> Tensor:
-        """−F(v) in float64: (n,)."""
+        """−F(v) in the data's own units, float64: (n,)."""
         twin = self.in_double()
         with torch.no_grad():
-            return torch.cat([-twin.free_energy(part.double()) for part in v.split(ROWS)])
+            return torch.cat([twin.log_density(part.double()) for part in v.split(ROWS)]) - self.log_volume
 
     def _log_partition(self, v: Tensor, report: Report | None = None) -> LogPartition:
         """log Z, computed at the first call and kept; v (n, D) is where reverse chains may start."""

@@ -22,13 +22,13 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
 from reverie import __version__, device, parameters, storage
-from reverie.binary import Binarise, binarise, describe, learn, means, visit
-from reverie.contract import Curve, Estimate, LogPartition, Metrics, Picture
-from reverie.errors import CorruptFileError, DataError, DataTypeError, UsageError
+from reverie.contract import Curve, Estimate, LogPartition, Metrics, Picture, Unit
+from reverie.encoding import MOST_CATEGORIES, Encoding
+from reverie.errors import CorruptFileError, DataError, DataTypeError
 from reverie.evidence.likelihood import estimate
 from reverie.learning.loop import Listener, Principle, Training
 from reverie.random import Random
-from reverie.units import Bernoulli
+from reverie.units import Categorical
 
 Array = NDArray[Any]
 ROWS = 4096
@@ -47,6 +47,7 @@ class Fitted(BaseModel):
     history_: list[dict[str, float]]
     log_partition_: LogPartition | None
     feature_names_in_: list[str] | None
+    classes_: list[bool] | list[int] | list[float] | list[str] | None = None
 
 
 class Model(BaseEstimator):
@@ -59,10 +60,13 @@ class Model(BaseEstimator):
         dtype_: NumPy type of the training data, in which draws are returned.
         n_features_in_: entries of one example.
         history_: one dictionary of figures for each epoch.
+        classes_: the labels, of a model that learns them.
     """
 
     name: ClassVar[str]
     curves: ClassVar[tuple[Curve, ...]] = ()
+    labels: bool = False
+    """Whether the model learns p(x, y): rows then carry the code of their label as a last entry."""
 
     epochs: int
     batch_size: int
@@ -72,17 +76,10 @@ class Model(BaseEstimator):
 
     # What a family states -------------------------------------------------------------------------------------------
 
+    @property
     @abstractmethod
-    def encode_rows(self, x: Array, rng: Random) -> Tensor:
-        """Checked rows (n, D) as the tensor that training stores."""
-
-    @abstractmethod
-    def learn_encoding(self, x: Array) -> dict[str, Tensor]:
-        """Buffers that :meth:`encode_rows` needs, from the training rows (n, D)."""
-
-    @abstractmethod
-    def prepare(self, rows: Tensor, rng: Random) -> Tensor:
-        """Stored rows (B, D) as the equations want them."""
+    def encoding(self) -> Encoding:
+        """How the user's numbers become what the equations see, by the constructor's arguments."""
 
     @abstractmethod
     def initialise(self, rows: Tensor, rng: Random) -> dict[str, Tensor]:
@@ -90,7 +87,10 @@ class Model(BaseEstimator):
 
     @abstractmethod
     def layout(self) -> dict[str, tuple[int | None, ...]]:
-        """Shapes of all tensors of the fitted model, ``params.…`` and ``buffers.…``; None stands for any length."""
+        """Shapes of the tensors of the fitted model, ``params.…`` and ``buffers.…``; None stands for any length.
+
+        Those that the encoding has learned are left out.
+        """
 
     @abstractmethod
     def principle(self) -> Principle:
@@ -100,31 +100,31 @@ class Model(BaseEstimator):
     def monitor(self, train: Tensor, validation: Tensor | None, rng: Random) -> Metrics:
         """Deterministic figures of an epoch on a few prepared rows of each split."""
 
-    @property
-    @abstractmethod
-    def base_measure(self) -> str:
-        """What probabilities are counted on, and after which preparation."""
-
     def pictures(self, x: Array, rng: Random) -> list[Picture]:
         """Images that show what the model has learned, where the data are images."""
         return []
-
-    def baseline(self, train: Any, X: Any) -> Estimate:
-        """Mean log-likelihood of X under independent columns fitted to ``train``, on the model's base measure."""
-        raise UsageError(f"{type(self).__name__} has no density, so no baseline to compare one with")
 
     def remember(self, training: Training) -> None:
         """Keep what of the learning state belongs to the fitted model."""
 
     # Fitting --------------------------------------------------------------------------------------------------------
 
-    def fit(self, X: Any, y: Any = None, *, validation: Any = None, listeners: Iterable[Listener] = ()) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        validation: Any = None,
+        validation_y: Any = None,
+        listeners: Iterable[Listener] = (),
+    ) -> Self:
         """Learn from X.
 
         Args:
             X: (n, …) array or tensor.
-            y: ignored; here for scikit-learn's pipelines.
+            y: (n,) labels for ``labels=True``; otherwise ignored, and here for scikit-learn's pipelines.
             validation: rows of the same shape that are only watched, for ``history_``.
+            validation_y: their labels, for ``labels=True``.
             listeners: called with :class:`~reverie.learning.loop.Progress` as the training goes on.
 
         Raises:
@@ -133,37 +133,47 @@ class Model(BaseEstimator):
             DivergedError: the parameters stopped being finite; the last finite ones are kept.
             OutOfMemoryError: names a batch size to try.
         """
-        training = self.begin(X, validation)
+        training = self.begin(X, validation, y, validation_y)
         try:
             training.run(listeners)
         finally:
             self.end(training)
         return self
 
-    def begin(self, X: Any, validation: Any = None) -> Training:
+    def begin(self, X: Any, validation: Any = None, y: Any = None, validation_y: Any = None) -> Training:
         """Check arguments and data, make the first parameters, and return the training that has not begun."""
         parameters.check(self)
         x = self._validated(X, reset=True)
         rng = Random(self.seed, self.name)
         where = device.resolve(self.device)
-        self.buffers_: dict[str, Tensor] = self.learn_encoding(x)
-        rows = self.encode_rows(x, rng.stream("train")).to(where)
+        learned, classes = self.encoding.learn(x), self._classes_of(y, len(x))
+        rows = self._stored(x, y, learned, classes, rng.stream("train")).to(where)
         watched = None
         if validation is not None and len(validation):
-            watched = self.encode_rows(self._validated(validation), rng.stream("validation")).to(where)
+            x = self._validated(validation)
+            watched = self._stored(x, validation_y, learned, classes, rng.stream("validation")).to(where)
+        self.buffers_: dict[str, Tensor] = learned
+        for name in ("log_partition_", "classes_"):
+            self.__dict__.pop(name, None)
+        if classes is not None:
+            self.classes_: Array = classes
         first = self.initialise(rows, rng.stream("initial"))
         self.params_: dict[str, Tensor] = {name: p.to(where) for name, p in first.items()}
-        self.__dict__.pop("log_partition_", None)
         return Training(
             self,
             self.principle(),
             rows,
             watched,
-            epochs=self.epochs,
+            epochs=self.planned_epochs,
             batch_size=min(self.batch_size, len(rows)),
             learning_rate=self.learning_rate,
             seed=self.seed,
         )
+
+    @property
+    def planned_epochs(self) -> int:
+        """Visits to every example, over all stages of learning."""
+        return self.epochs
 
     def end(self, training: Training) -> None:
         """Take over what the training has reached."""
@@ -172,6 +182,65 @@ class Model(BaseEstimator):
         self.remember(training)
 
     # Rows in and out ------------------------------------------------------------------------------------------------
+
+    def prepare(self, rows: Tensor, rng: Random) -> Tensor:
+        """Stored rows (B, d) as the equations see them, with the code of the label last where the model learns it."""
+        if not self.labels:
+            return self.encoding.prepare(rows, self.buffers_, rng)
+        x = self.encoding.prepare(rows[:, :-1], self.buffers_, rng)
+        return torch.cat([x, rows[:, -1:].to(x.dtype)], 1)
+
+    def marginals(self, rows: Tensor) -> Tensor:
+        """Natural parameters of independent columns fitted to stored rows, those of the label's block last."""
+        if not self.labels:
+            return self.encoding.marginals(rows, self.buffers_)
+        unit = Categorical(1, len(self.classes_))
+        counts = unit.statistics(rows[:, -1:]).double().sum(0)
+        return _joined(
+            self.encoding.marginals(rows[:, :-1], self.buffers_),
+            unit.fit(counts, len(rows), prior=1.0),
+            self.x_unit.linear,
+        )
+
+    @property
+    def x_unit(self) -> Unit:
+        """The units that see an example."""
+        return self.encoding.unit(self.buffers_, self.n_features_in_)
+
+    @property
+    def base_measure(self) -> str:
+        """What probabilities are counted on, and after which preparation."""
+        return self.encoding.base_measure(self.buffers_, self.n_features_in_)
+
+    @property
+    def log_volume(self) -> float:
+        """Subtracted from a log-density of what the equations see, it makes one in the data's own units: nats."""
+        return self.encoding.log_volume(self.buffers_)
+
+    def baseline(self, train: Any, X: Any) -> Estimate:
+        """Exact mean log-likelihood of X under independent columns fitted to ``train``, on the same base measure."""
+        rng = Random(self.seed, f"{self.name}/baseline")
+        rows = self.encoding.encode(self._validated(train), self.buffers_, rng).to(self._where)
+        eta = self.encoding.marginals(rows, self.buffers_)
+        log_p = self.x_unit.log_prob(self._encoded(X).double(), eta) - self.log_volume
+        exact = LogPartition(0.0, 0.0, 0.0, "independent columns, add-one smoothing", "exact")
+        return estimate(log_p, exact, self.base_measure)
+
+    def _stored(self, x: Array, y: Any, learned: dict[str, Tensor], classes: Array | None, rng: Random) -> Tensor:
+        """Checked rows (n, D) as training stores them."""
+        rows = self.encoding.encode(x, learned, rng)
+        return rows if classes is None else torch.cat([rows, _codes(y, classes, len(x)).unsqueeze(1)], 1)
+
+    def _classes_of(self, y: Any, n: int) -> Array | None:
+        """The labels that occur in y, in rising order; None for a model that does not learn them."""
+        if not self.labels:
+            return None
+        if y is None:
+            raise DataError("labels=True learns p(x, y), but no labels were given: fit(X, y), or labels=False")
+        classes: Array = np.unique(_labels(y, n))
+        if not 2 <= len(classes) <= MOST_CATEGORIES:
+            raise DataError(f"y holds {len(classes):,} classes; labels=True takes 2 to {MOST_CATEGORIES}")
+        return classes
 
     def _validated(self, X: Any, reset: bool = False, gaps: bool = False) -> Array:
         """Rows (n, D) of any numeric type, checked as scikit-learn checks them."""
@@ -205,12 +274,24 @@ class Model(BaseEstimator):
         check_is_fitted(self, "params_")
         rng = Random(self.seed, f"{self.name}/scored")
         x = self._validated(X)
-        return self.prepare(self.encode_rows(x, rng).to(self._where), rng.stream("visit"))
+        return self.seen(x, rng)
 
-    def _returned(self, v: Tensor, dtype: str | None = None) -> Array:
-        """Rows (n, D) in the shape, and unless said otherwise the type, of the training data."""
-        array: Array = v.numpy(force=True).reshape(len(v), *self.shape_)
-        return (array + 0.0).astype(dtype or self.dtype_)  # turns the −0.0 that a draw may hold into 0.0
+    def code_of(self, label: Any) -> Tensor:
+        """The code of a label, (1,), in float32."""
+        return _codes([label], self.classes_, 1).float()
+
+    def seen(self, x: Array, rng: Random) -> Tensor:
+        """Checked rows (n, D) as the equations see them, with the draws that their preparation takes: (n, d)."""
+        rows = self.encoding.encode(x, self.buffers_, rng).to(self._where)
+        return self.encoding.prepare(rows, self.buffers_, rng.stream("visit"))
+
+    def _returned(self, v: Tensor, mean: bool = False) -> Array:
+        """What the equations see (n, d) as the user's data came: (n, *shape), in their type, or float32 for means."""
+        x = self.encoding.decode(v.numpy(force=True), self.buffers_, mean).reshape(len(v), *self.shape_)
+        kind = np.dtype("float32" if mean else self.dtype_)
+        if kind.kind in "ui":
+            x = x.clip(np.iinfo(kind).min, np.iinfo(kind).max)
+        return (x + 0.0).astype(kind)  # turns the −0.0 that a draw may hold into 0.0
 
     @property
     def _where(self) -> torch.device:
@@ -249,6 +330,7 @@ class Model(BaseEstimator):
             history_=self.history_,
             log_partition_=getattr(self, "log_partition_", None),
             feature_names_in_=None if names is None else names.tolist(),
+            classes_=self.classes_.tolist() if self.labels else None,
         )
 
     def _take_fitted(self, fitted: Fitted) -> None:
@@ -260,6 +342,10 @@ class Model(BaseEstimator):
             self.log_partition_ = fitted.log_partition_
         if fitted.feature_names_in_ is not None:
             self.feature_names_in_ = np.array(fitted.feature_names_in_, dtype=object)
+        if (fitted.classes_ is not None) != self.labels:
+            raise ValueError("a model of labels has classes, and no other has")
+        if fitted.classes_ is not None:
+            self.classes_ = np.array(fitted.classes_)
 
     @classmethod
     def restored(cls, saved: storage.Saved, tensors: Mapping[str, Tensor], path: Path) -> Self:
@@ -287,7 +373,10 @@ class Model(BaseEstimator):
         own = {f"params.{k}": t for k, t in self.params_.items()} | {
             f"buffers.{k}": t for k, t in self.buffers_.items()
         }
-        wanted = self.layout()
+        learned = {f"buffers.{k}": shape for k, shape in self.encoding.layout(self.n_features_in_).items()}
+        if missing := learned.keys() - own.keys():
+            raise ValueError(f"it lacks the tensors {', '.join(sorted(missing))}")
+        wanted = self.layout() | learned
         if own.keys() != wanted.keys():
             raise ValueError(f"it has the tensors {', '.join(sorted(own))} instead of {', '.join(sorted(wanted))}")
         for name, shape in wanted.items():
@@ -297,53 +386,43 @@ class Model(BaseEstimator):
                 raise ValueError(f"{name} is {own[name].dtype} of shape {found}")
 
 
-class BinaryModel(Model):
-    """A model of binary vectors: :mod:`reverie.binary` stands between the user's numbers and its equations."""
-
-    binarise: Binarise
-
-    def learn_encoding(self, x: Array) -> dict[str, Tensor]:
-        """What the protocol takes from the training rows."""
-        learned = learn(x, self.binarise)
-        return {} if learned is None else {"protocol": learned}
-
-    def encode_rows(self, x: Array, rng: Random) -> Tensor:
-        """Rows as bits, or for ``binarise="dynamic"`` as probabilities."""
-        return binarise(x, self.binarise, self.buffers_.get("protocol"), rng)
-
-    def layout(self) -> dict[str, tuple[int | None, ...]]:
-        """What the protocol of binarisation has learned: a number for the draws, thresholds otherwise."""
-        drawn = self.binarise in ("fixed", "dynamic")
-        return {} if self.binarise is None else {"buffers.protocol": () if drawn else (self.n_features_in_,)}
-
-    def prepare(self, rows: Tensor, rng: Random) -> Tensor:
-        """Stored rows as float zeros and ones."""
-        return visit(rows, self.binarise, rng)
-
-    def frequencies(self, rows: Tensor) -> Tensor:
-        """Logits of independent columns fitted to stored rows (n, D), one added to each count: (D,) float64."""
-        ones = torch.zeros(rows.shape[1], dtype=torch.float64, device=rows.device)
-        for part in rows.split(ROWS // 8):
-            ones += means(part, self.binarise).double().sum(0)
-        return Bernoulli(rows.shape[1]).fit(ones, len(rows), prior=1.0)
-
-    def baseline(self, train: Any, X: Any) -> Estimate:
-        """Exact mean log-likelihood of X under independent columns fitted to ``train`` with add-one smoothing."""
-        rows = self.encode_rows(self._validated(train), Random(self.seed, f"{self.name}/baseline")).to(self._where)
-        v, eta = self._encoded(X), self.frequencies(rows)
-        log_p = Bernoulli(v.shape[1]).log_prob(v.double(), eta)
-        exact = LogPartition(0.0, 0.0, 0.0, "independent columns, add-one smoothing", "exact")
-        return estimate(log_p, exact, self.base_measure)
-
-    @property
-    def base_measure(self) -> str:
-        """What probabilities are counted on, and after which preparation."""
-        return f"counting measure on {{0, 1}}^{self.n_features_in_}, {describe(self.binarise)}"
-
-
 def _one_line(error: Exception) -> str:
     """scikit-learn's words without its line breaks and its advice to use another library's models."""
     return " ".join(str(error).split()).split(" For supervised learning")[0]
+
+
+def _labels(y: Any, n: int) -> Array:
+    """y as an array (n,) of numbers, words or truth values.
+
+    Raises:
+        DataError: it has another shape, or holds something else.
+    """
+    labels: Array = np.asarray(y)
+    if labels.shape != (n,):
+        raise DataError(f"y has shape {labels.shape}, but there are {n:,} examples: it takes one label for each")
+    if labels.dtype.kind not in "biufU":
+        labels = labels.astype(str)
+    if labels.dtype.kind == "f" and not np.isfinite(labels).all():
+        raise DataError(f"y is missing or infinite in row {int(np.argmin(np.isfinite(labels)))}")
+    return labels
+
+
+def _codes(y: Any, classes: Array, n: int) -> Tensor:
+    """Labels as their places in ``classes``: (n,) uint8."""
+    if y is None:
+        raise DataError("labels=True learns p(x, y), but the validation rows came without labels: validation_y=")
+    labels = _labels(y, n)
+    codes = np.minimum(np.searchsorted(classes, labels), len(classes) - 1)
+    unknown = classes[codes] != labels
+    if unknown.any():
+        row = int(np.argmax(unknown))
+        raise DataError(f"row {row} has the label {labels[row]!r}, which is none of those that the model learned")
+    return torch.from_numpy(codes.astype(np.uint8))
+
+
+def _joined(x: Tensor, label: Tensor, linear: int) -> Tensor:
+    """Natural parameters of an example's block and of the label's: the linear ones of both first."""
+    return torch.cat([x[:linear], label, x[linear:]])
 
 
 def _first_gap(X: Any) -> str:

@@ -121,6 +121,10 @@ def _hints(cls: type) -> dict[str, Any]:
 def _validate(cls: type, name: str, hint: Any, value: Any, lax: bool = False) -> Any:
     if lax and isinstance(value, str) and value.lower() in {"none", "null"} and type(None) in get_args(hint):
         return None
+    if lax and isinstance(value, str) and "," in value and _takes_several(hint):
+        value = [part.strip() for part in value.split(",") if part.strip()]
+    elif lax and _takes_several(hint) and get_origin(hint) is tuple and not isinstance(value, list | tuple):
+        value = [value]
     try:
         return TypeAdapter(hint).validate_python(value, strict=not lax)
     except ValidationError as error:
@@ -168,6 +172,12 @@ def _classes(hint: Any) -> tuple[type, ...]:
     return tuple(o for o in options if isinstance(o, type) and hasattr(o, "get_params"))
 
 
+def _takes_several(hint: Any) -> bool:
+    """Whether an annotation is, or admits, a tuple of any length: as words it is then written ``500,500,2000``."""
+    options = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    return any(get_origin(option) is tuple for option in options)
+
+
 def _words(hint: Any) -> str:
     """An annotation in words: ``Count | None`` -> "integer ≥ 1, or None"."""
     origin = get_origin(hint)
@@ -179,7 +189,7 @@ def _words(hint: Any) -> str:
         base, *details = get_args(hint)
         return " ".join([_words(base), *(_bounds(detail) for detail in details)]).strip()
     if origin is tuple:
-        return f"tuple of {_words(get_args(hint)[0])}"
+        return f"several of {_words(get_args(hint)[0])}, with commas between"
     names = {int: "integer", float: "number", str: "text", bool: "true or false", type(None): "None"}
     return names.get(hint, getattr(hint, "__name__", str(hint)))
 

@@ -192,7 +192,7 @@ def fit(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         hint = "go on with it by --resume" if (out / "run.json").exists() else "choose another"
         raise UsageError(f"{out}: the folder exists and is not empty; {hint}")
-    training = model.begin(dataset.train.x, dataset.validation.x)
+    training = _begin(model, dataset)
     run = Run(out, _config(model, dataset, dict(options or {}), command))
     run._write_config(status="training")
     return _train(run, model, dataset, training, time_limit, listeners)
@@ -229,7 +229,7 @@ def resume(
         return run
     if run.config.status == "diverged":
         raise UsageError(f"{out}: this run diverged and would again; start a new one with a smaller learning_rate")
-    training = model.begin(dataset.train.x, dataset.validation.x)
+    training = _begin(model, dataset)
     here = str(next(iter(model.params_.values())).device)
     if here.partition(":")[0] != run.config.device.partition(":")[0]:
         raise UsageError(
@@ -378,6 +378,19 @@ def _stop_on_signal(training: Training) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _begin(model: Model, dataset: Dataset) -> Training:
+    """A training that has not begun, with the labels where the model learns them.
+
+    Raises:
+        DataError: it does, and the data have none.
+    """
+    if not model.labels:
+        return model.begin(dataset.train.x, dataset.validation.x)
+    if dataset.train.y is None:
+        raise DataError(f"{dataset.source}: has no labels, but labels=true learns them; leave it out")
+    return model.begin(dataset.train.x, dataset.validation.x, dataset.train.y, dataset.validation.y)
 
 
 def _same_model(run: Run, given: Model | None) -> Model:

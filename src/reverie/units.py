@@ -8,25 +8,41 @@ summed over the block. Everything follows from T and A: the mean is ∇A, and th
 mean equals the average statistics (Wainwright and Jordan 2008, section 3). The same units are an RBM's visible and
 hidden layers, a naive Bayes class, an HMM's emissions, a mixture's components and a decoder's likelihood.
 
-==============  ==========================  ==================================  ==========================
-unit            x                           T(x), η (…, parameters)             base measure
-==============  ==========================  ==================================  ==========================
+==============  ==========================  ==================================  ==============================
+unit            x                           T(x), η (…, parameters)             base measure, h
+==============  ==========================  ==================================  ==============================
 Bernoulli       0 or 1, (…, D)              x; logits (…, D)                    counting on {0, 1}^D
 Gaussian        real, (…, D)                x, x²; (μ/σ², −1/2σ²)  (…, 2D)      Lebesgue on R^D
 Categorical(K)  codes 0 … K − 1, (…, D)     one-hot; logits (…, D·K)            counting on {0 … K − 1}^D
-==============  ==========================  ==================================  ==========================
+UnitGaussian    real, (…, D)                x; mean (…, D)                      e^(−x²/2) on R^D
+Rectified       real ≥ 0, (…, D)            x; η (…, D)                         e^(−x²/2) on [0, ∞)^D
+Blocks          the blocks' own, in a row   all linear ones, then all others    the product of the blocks'
+==============  ==========================  ==================================  ==============================
+
+The first ``linear`` natural parameters are those that another layer can shift: all but a Gaussian's quadratic ones.
+``UnitGaussian`` and ``Rectified`` are hidden layers, whose scale the weights can take over. A rectified unit is a
+truncated normal variable, so that its energy is exact: the relative of Nair and Hinton's (2010) noisy rectified linear
+unit that has one.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.nn.functional import one_hot, softplus
 
 from reverie.random import Random
+
+if TYPE_CHECKING:
+    from reverie.contract import Unit
+
+_LOG_2PI = math.log(2 * math.pi)
 
 
 @dataclass(frozen=True)
@@ -40,6 +56,21 @@ class Bernoulli:
         """Number of natural parameters, D."""
         return self.size
 
+    @property
+    def linear(self) -> int:
+        """All of them."""
+        return self.size
+
+    @property
+    def configurations(self) -> int:
+        """2^D."""
+        return 1 << self.size
+
+    def configuration(self, numbers: Tensor) -> Tensor:
+        """The bits of each number, least significant first: (S,) -> (S, D)."""
+        bits = torch.arange(self.size, device=numbers.device)
+        return (numbers.unsqueeze(1) >> bits & 1).to(torch.get_default_dtype())
+
     def statistics(self, x: Tensor) -> Tensor:
         """(…, D) -> (…, D)."""
         return x
@@ -48,12 +79,39 @@ class Bernoulli:
         """(…, D) -> (…,) nats."""
         return softplus(eta).sum(-1)
 
+    def flat(self, eta: Tensor) -> Tensor:
+        """Natural parameters that favour no value: zeros."""
+        return torch.zeros_like(eta)
+
     def log_prob(self, x: Tensor, eta: Tensor) -> Tensor:
         """(…, D), (…, D) -> (…,) nats, exact."""
         return (x * eta).sum(-1) - self.log_normaliser(eta)
 
+    def rise(self, eta: Tensor, start: float | Tensor, end: float | Tensor) -> Tensor:
+        """A(end·η) − A(start·η): (…, D) -> (…,) nats.
+
+        The change of log(1 + e^{βx}) is taken as −log(1 + σ(end·x)(e^{(start − end)x} − 1)): a small number from small
+        numbers, where the difference of two large ones would lose its digits. Leaps so long that the exponential could
+        overflow have no digits to lose.
+        """
+        return self.rise_and_mean(eta, start, end)[0]
+
+    def rise_and_mean(self, eta: Tensor, start: float | Tensor, end: float | Tensor) -> tuple[Tensor, Tensor]:
+        """:meth:`rise`, and the mean at ``end·η`` that it needs anyway."""
+        active = torch.sigmoid(end * eta)
+        leap = (start - end) * eta
+        if leap.abs().max() < 30:
+            change = torch.expm1(leap).mul_(active).log1p_().neg_()
+        else:
+            change = softplus(end * eta) - softplus(start * eta)
+        return change.sum(-1), active
+
     def mean(self, eta: Tensor) -> Tensor:
         """Probability of a one: (…, D)."""
+        return torch.sigmoid(eta)
+
+    def expected(self, eta: Tensor) -> Tensor:
+        """E[x], here the same: (…, D)."""
         return torch.sigmoid(eta)
 
     def sample(self, eta: Tensor, rng: Random) -> Tensor:
@@ -68,7 +126,7 @@ class Bernoulli:
 
 @dataclass(frozen=True)
 class Gaussian:
-    """Independent normal variables: T(x) = (x, x²), η = (μ/σ², −1/(2σ²)), A(η) = Σ −η₁²/(4η₂) − ½ log(−2η₂)."""
+    """Normal variables: T(x) = (x, x²), η = (μ/σ², −1/(2σ²)), A(η) = Σ −η₁²/(4η₂) − ½ log(−2η₂) + ½ log 2π."""
 
     size: int
 
@@ -76,6 +134,16 @@ class Gaussian:
     def parameters(self) -> int:
         """Number of natural parameters, 2D: the D linear ones, then the D quadratic ones."""
         return 2 * self.size
+
+    @property
+    def linear(self) -> int:
+        """The first D."""
+        return self.size
+
+    @property
+    def configurations(self) -> float:
+        """Infinitely many."""
+        return math.inf
 
     def natural(self, loc: Tensor, scale: Tensor) -> Tensor:
         """η of a mean and a standard deviation: (…, D), (…, D) -> (…, 2D)."""
@@ -95,17 +163,34 @@ class Gaussian:
     def log_normaliser(self, eta: Tensor) -> Tensor:
         """(…, 2D) -> (…,) nats."""
         linear, quadratic = eta.chunk(2, -1)
-        return (-linear.square() / (4 * quadratic) - 0.5 * torch.log(-2 * quadratic)).sum(-1)
+        return (-linear.square() / (4 * quadratic) - 0.5 * torch.log(-2 * quadratic) + 0.5 * _LOG_2PI).sum(-1)
+
+    def flat(self, eta: Tensor) -> Tensor:
+        """The same means with twice the standard deviations, since nothing on the whole line is flat."""
+        loc, scale = self.loc_scale(eta)
+        return self.natural(loc, 2 * scale)
+
+    def rise(self, eta: Tensor, start: float | Tensor, end: float | Tensor) -> Tensor:
+        """Not defined: where η vanishes there is no normaliser."""
+        raise TypeError("a Gaussian layer with a variance of its own cannot be scaled to nothing; see UnitGaussian")
+
+    def configuration(self, numbers: Tensor) -> Tensor:
+        """Not defined: real values cannot be numbered."""
+        raise TypeError("real values cannot be enumerated")
 
     def log_prob(self, x: Tensor, eta: Tensor) -> Tensor:
         """(…, D), (…, 2D) -> (…,) nats, exact; computed from (x − μ)/σ, which does not cancel."""
         loc, scale = self.loc_scale(eta)
-        return (-0.5 * ((x - loc) / scale).square() - scale.log() - 0.5 * math.log(2 * math.pi)).sum(-1)
+        return (-0.5 * ((x - loc) / scale).square() - scale.log() - 0.5 * _LOG_2PI).sum(-1)
 
     def mean(self, eta: Tensor) -> Tensor:
         """E[(x, x²)]: (…, 2D)."""
         loc, scale = self.loc_scale(eta)
         return torch.cat([loc, loc.square() + scale.square()], -1)
+
+    def expected(self, eta: Tensor) -> Tensor:
+        """E[x], the mean alone: (…, 2D) -> (…, D)."""
+        return self.loc_scale(eta)[0]
 
     def sample(self, eta: Tensor, rng: Random) -> Tensor:
         """Real draws: (…, D)."""
@@ -130,6 +215,21 @@ class Categorical:
         """Number of natural parameters, D·K: variable by variable."""
         return self.size * self.categories
 
+    @property
+    def linear(self) -> int:
+        """All of them."""
+        return self.parameters
+
+    @property
+    def configurations(self) -> int:
+        """K^D."""
+        return int(self.categories**self.size)
+
+    def configuration(self, numbers: Tensor) -> Tensor:
+        """The digits of each number to base K, least significant first: (S,) -> codes (S, D)."""
+        digits = [numbers // self.categories**k % self.categories for k in range(self.size)]
+        return torch.stack(digits, 1).to(torch.get_default_dtype())
+
     def statistics(self, x: Tensor) -> Tensor:
         """Codes (…, D) -> one-hot (…, D·K), in the default float type."""
         return one_hot(x.long(), self.categories).flatten(-2).to(torch.get_default_dtype())
@@ -137,6 +237,10 @@ class Categorical:
     def log_normaliser(self, eta: Tensor) -> Tensor:
         """(…, D·K) -> (…,) nats."""
         return self._by_variable(eta).logsumexp(-1).sum(-1)
+
+    def flat(self, eta: Tensor) -> Tensor:
+        """Natural parameters that favour no value: zeros."""
+        return torch.zeros_like(eta)
 
     def log_prob(self, x: Tensor, eta: Tensor) -> Tensor:
         """(…, D) codes, (…, D·K) -> (…,) nats, exact."""
@@ -146,16 +250,25 @@ class Categorical:
         log_p, codes = log_p.expand(*shape, self.categories), codes.expand(*shape, 1)
         return log_p.gather(-1, codes).squeeze(-1).sum(-1)
 
+    def rise(self, eta: Tensor, start: float | Tensor, end: float | Tensor) -> Tensor:
+        """A(end·η) − A(start·η): (…, D·K) -> (…,) nats."""
+        return self.log_normaliser(end * eta) - self.log_normaliser(start * eta)
+
     def mean(self, eta: Tensor) -> Tensor:
         """Probabilities of the categories: (…, D·K)."""
         return self._by_variable(eta).softmax(-1).flatten(-2)
+
+    def expected(self, eta: Tensor) -> Tensor:
+        """The likeliest code, since codes have no mean: (…, D)."""
+        return self._by_variable(eta).argmax(-1).to(eta.dtype)
 
     def sample(self, eta: Tensor, rng: Random) -> Tensor:
         """Codes (…, D), by inverting the cumulated probabilities."""
         cumulated = self._by_variable(eta).softmax(-1).cumsum(-1)
         u = rng.uniform(tuple(cumulated.shape[:-1])).to(cumulated.dtype).unsqueeze(-1)
         # Scaling u by the last entry (one, up to rounding) keeps the code below K.
-        return (u * cumulated[..., -1:] >= cumulated).sum(-1).clamp_(max=self.categories - 1)
+        codes = (u * cumulated[..., -1:] >= cumulated).sum(-1).clamp_(max=self.categories - 1)
+        return codes.to(eta.dtype)
 
     def fit(self, statistics: Tensor, weight: float | Tensor, prior: float = 0.0) -> Tensor:
         """Normalised logits from summed one-hot statistics (…, D·K) of ``weight`` rows; ``prior`` joins each count."""
@@ -164,3 +277,263 @@ class Categorical:
 
     def _by_variable(self, eta: Tensor) -> Tensor:
         return eta.reshape(*eta.shape[:-1], self.size, self.categories)
+
+
+@dataclass(frozen=True)
+class UnitGaussian:
+    """Normal variables of variance one around η: T(x) = x, A(η) = Σ ½η² + ½ log 2π, base measure e^(−x²/2)."""
+
+    size: int
+
+    @property
+    def parameters(self) -> int:
+        """Number of natural parameters, D."""
+        return self.size
+
+    @property
+    def linear(self) -> int:
+        """All of them."""
+        return self.size
+
+    @property
+    def configurations(self) -> float:
+        """Infinitely many."""
+        return math.inf
+
+    def statistics(self, x: Tensor) -> Tensor:
+        """(…, D) -> (…, D)."""
+        return x
+
+    def log_normaliser(self, eta: Tensor) -> Tensor:
+        """(…, D) -> (…,) nats."""
+        return (0.5 * eta.square() + 0.5 * _LOG_2PI).sum(-1)
+
+    def rise(self, eta: Tensor, start: float | Tensor, end: float | Tensor) -> Tensor:
+        """A(end·η) − A(start·η): (…, D) -> (…,) nats."""
+        return (0.5 * (end - start) * (end + start) * eta.square()).sum(-1)
+
+    def flat(self, eta: Tensor) -> Tensor:
+        """Natural parameters of the base measure alone: zeros."""
+        return torch.zeros_like(eta)
+
+    def configuration(self, numbers: Tensor) -> Tensor:
+        """Not defined: real values cannot be numbered."""
+        raise TypeError("real values cannot be enumerated")
+
+    def log_prob(self, x: Tensor, eta: Tensor) -> Tensor:
+        """(…, D), (…, D) -> (…,) nats with respect to Lebesgue measure, exact."""
+        return (-0.5 * (x - eta).square() - 0.5 * _LOG_2PI).sum(-1)
+
+    def mean(self, eta: Tensor) -> Tensor:
+        """(…, D) -> (…, D)."""
+        return eta
+
+    def expected(self, eta: Tensor) -> Tensor:
+        """(…, D) -> (…, D)."""
+        return eta
+
+    def sample(self, eta: Tensor, rng: Random) -> Tensor:
+        """Real draws: (…, D)."""
+        return eta + rng.normal(tuple(eta.shape)).to(eta.dtype)
+
+    def fit(self, statistics: Tensor, weight: float | Tensor, prior: float = 0.0) -> Tensor:
+        """The average of summed statistics (…, D) of total ``weight``; ``prior`` examples at zero join it."""
+        return statistics / (weight + prior)
+
+
+@dataclass(frozen=True)
+class Rectified:
+    """Normal variables of variance one, kept where they are not negative: A(η) = Σ ½η² + log Φ(η) + ½ log 2π."""
+
+    size: int
+
+    @property
+    def parameters(self) -> int:
+        """Number of natural parameters, D."""
+        return self.size
+
+    @property
+    def linear(self) -> int:
+        """All of them."""
+        return self.size
+
+    @property
+    def configurations(self) -> float:
+        """Infinitely many."""
+        return math.inf
+
+    def statistics(self, x: Tensor) -> Tensor:
+        """(…, D) -> (…, D)."""
+        return x
+
+    def log_normaliser(self, eta: Tensor) -> Tensor:
+        """(…, D) -> (…,) nats."""
+        return (_scaled_tail(eta) + 0.5 * _LOG_2PI).sum(-1)
+
+    def rise(self, eta: Tensor, start: float | Tensor, end: float | Tensor) -> Tensor:
+        """A(end·η) − A(start·η): (…, D) -> (…,) nats."""
+        return (_scaled_tail(end * eta) - _scaled_tail(start * eta)).sum(-1)
+
+    def flat(self, eta: Tensor) -> Tensor:
+        """Natural parameters of the base measure alone: zeros."""
+        return torch.zeros_like(eta)
+
+    def configuration(self, numbers: Tensor) -> Tensor:
+        """Not defined: real values cannot be numbered."""
+        raise TypeError("real values cannot be enumerated")
+
+    def log_prob(self, x: Tensor, eta: Tensor) -> Tensor:
+        """(…, D) not negative, (…, D) -> (…,) nats with respect to Lebesgue measure, exact."""
+        return (x * eta - 0.5 * x.square()).sum(-1) - self.log_normaliser(eta)
+
+    def mean(self, eta: Tensor) -> Tensor:
+        """η + φ(η)/Φ(η), the derivative of A; far below zero by its series, where the sum would cancel: (…, D)."""
+        t = -eta.clamp_max(-15)
+        series = (1 - 2 / t**2 + 10 / t**4 - 74 / t**6) / t
+        return torch.where(eta < -15, series, eta + torch.exp(-_scaled_tail(eta) - 0.5 * _LOG_2PI))
+
+    def expected(self, eta: Tensor) -> Tensor:
+        """The same: (…, D)."""
+        return self.mean(eta)
+
+    def sample(self, eta: Tensor, rng: Random) -> Tensor:
+        """Draws by inverting the upper tail: x = η − Φ⁻¹(u Φ(η)), and in logarithms where Φ(η) would vanish: (…, D).
+
+        Far below zero, −η = t > 5, an exponential proposal of rate (t + √(t² + 4))/2 is accepted almost always (Robert
+        1995); a few of them in a row leave less than 10⁻⁹ to the last, which is taken as it comes.
+        """
+        u = rng.uniform(tuple(eta.shape)).to(eta.dtype)
+        below = torch.special.ndtr(eta.clamp_min(-5)) * (1 - u)  # in (0, Φ(η)]
+        x: Tensor = (eta - torch.special.ndtri(below)).clamp_min_(0)
+        far = eta < -5
+        if far.any():
+            x[far] = _far_tail(-eta[far], rng)
+        return x
+
+    def fit(self, statistics: Tensor, weight: float | Tensor, prior: float = 0.0) -> Tensor:
+        """η whose mean is that of summed statistics (…, D), by Newton's method; ``prior`` examples at one join it."""
+        target = (statistics + prior) / (weight + prior)
+        eta = target.clone()
+        for _ in range(100):
+            mean = self.mean(eta)
+            variance = (1 - (mean - eta) * mean).clamp_min(1e-12)
+            eta = eta + ((target - mean) / variance).clamp(-2, 2)
+        return eta
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """A row of unit blocks: x and the natural parameters are those of the blocks side by side.
+
+    The linear natural parameters of all blocks come first, then what blocks have besides (a Gaussian's quadratic ones).
+    """
+
+    units: tuple[Unit, ...]
+
+    def __init__(self, units: Sequence[Unit]) -> None:
+        object.__setattr__(self, "units", tuple(units))
+
+    @cached_property
+    def size(self) -> int:
+        """Number of variables."""
+        return sum(unit.size for unit in self.units)
+
+    @cached_property
+    def parameters(self) -> int:
+        """Number of natural parameters."""
+        return sum(unit.parameters for unit in self.units)
+
+    @cached_property
+    def linear(self) -> int:
+        """How many of them are linear."""
+        return sum(unit.linear for unit in self.units)
+
+    @cached_property
+    def configurations(self) -> float:
+        """The product of the blocks' numbers."""
+        return math.prod(unit.configurations for unit in self.units)
+
+    def configuration(self, numbers: Tensor) -> Tensor:
+        """The first block's number runs fastest: (S,) -> (S, size)."""
+        parts = []
+        for unit in self.units:
+            parts.append(unit.configuration(numbers % int(unit.configurations)))
+            numbers = numbers // int(unit.configurations)
+        return torch.cat(parts, 1)
+
+    def statistics(self, x: Tensor) -> Tensor:
+        """(…, size) -> (…, parameters)."""
+        return self._joined([u.statistics(part) for u, part in zip(self.units, self.split(x), strict=True)])
+
+    def log_normaliser(self, eta: Tensor) -> Tensor:
+        """(…, parameters) -> (…,) nats."""
+        return self._total([u.log_normaliser(e) for u, e in self._pairs(eta)])
+
+    def rise(self, eta: Tensor, start: float | Tensor, end: float | Tensor) -> Tensor:
+        """A(end·η) − A(start·η): (…, parameters) -> (…,) nats."""
+        return self._total([u.rise(e, start, end) for u, e in self._pairs(eta)])
+
+    def flat(self, eta: Tensor) -> Tensor:
+        """Each block's own: (…, parameters) -> (…, parameters)."""
+        return self._joined([u.flat(e) for u, e in self._pairs(eta)])
+
+    def log_prob(self, x: Tensor, eta: Tensor) -> Tensor:
+        """(…, size), (…, parameters) -> (…,) nats, exact."""
+        parts = zip(self._pairs(eta), self.split(x), strict=True)
+        return self._total([unit.log_prob(part, e) for (unit, e), part in parts])
+
+    def mean(self, eta: Tensor) -> Tensor:
+        """(…, parameters) -> (…, parameters)."""
+        return self._joined([u.mean(e) for u, e in self._pairs(eta)])
+
+    def expected(self, eta: Tensor) -> Tensor:
+        """(…, parameters) -> (…, size)."""
+        return torch.cat([u.expected(e) for u, e in self._pairs(eta)], -1)
+
+    def sample(self, eta: Tensor, rng: Random) -> Tensor:
+        """(…, parameters) -> (…, size)."""
+        return torch.cat([u.sample(e, rng) for u, e in self._pairs(eta)], -1)
+
+    def fit(self, statistics: Tensor, weight: float | Tensor, prior: float = 0.0) -> Tensor:
+        """Each block's own fit: (…, parameters) -> (…, parameters)."""
+        return self._joined([u.fit(t, weight, prior) for u, t in self._pairs(statistics)])
+
+    def split(self, x: Tensor) -> tuple[Tensor, ...]:
+        """The blocks' parts of x (…, size)."""
+        parts: tuple[Tensor, ...] = x.split([unit.size for unit in self.units], -1)
+        return parts
+
+    def _pairs(self, eta: Tensor) -> list[tuple[Unit, Tensor]]:
+        """Each block with its own natural parameters."""
+        linear = eta[..., : self.linear].split([u.linear for u in self.units], -1)
+        others = eta[..., self.linear :].split([u.parameters - u.linear for u in self.units], -1)
+        own = [torch.cat(both, -1) if both[1].shape[-1] else both[0] for both in zip(linear, others, strict=True)]
+        return list(zip(self.units, own, strict=True))
+
+    def _joined(self, parts: list[Tensor]) -> Tensor:
+        """All linear entries, then all others."""
+        both = list(zip(self.units, parts, strict=True))
+        return torch.cat([t[..., : u.linear] for u, t in both] + [t[..., u.linear :] for u, t in both], -1)
+
+    @staticmethod
+    def _total(parts: list[Tensor]) -> Tensor:
+        return torch.stack(torch.broadcast_tensors(*parts)).sum(0)
+
+
+def _scaled_tail(eta: Tensor) -> Tensor:
+    """½η² + log Φ(η), by the scaled complementary error function where Φ vanishes: elementwise."""
+    negative = torch.log(0.5 * torch.special.erfcx(eta.clamp_max(0) * -math.sqrt(0.5)))
+    return torch.where(eta < 0, negative, 0.5 * eta.square() + torch.special.log_ndtr(eta.clamp_min(0)))
+
+
+def _far_tail(t: Tensor, rng: Random) -> Tensor:
+    """x ≥ 0 with density ∝ e^(−t x − x²/2) for t > 5: (N,)."""
+    rate = (t + (t.square() + 4).sqrt()) / 2
+    x = torch.zeros_like(t)
+    open_ = torch.ones_like(t, dtype=torch.bool)
+    for _ in range(12):
+        u, accept = (rng.uniform(tuple(t.shape)).to(t.dtype) for _ in range(2))
+        proposal = -torch.log1p(-u) / rate
+        x = torch.where(open_, proposal, x)
+        open_ &= accept >= torch.exp(-0.5 * (proposal + t - rate).square())
+    return x

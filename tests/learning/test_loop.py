@@ -52,7 +52,8 @@ class Follow:
     def init(self, model, data, rng):
         return Moved(torch.zeros(2), 0, rng)
 
-    def step(self, model, state, batch, rate):
+    def step(self, model, state, batch, rate, progress):
+        rate = rate * scheduled(self.schedule, progress)
         self.batches.append(batch.clone())
         self.rates.append(rate)
         state.total += batch.sum(0) + state.rng.uniform((2,))

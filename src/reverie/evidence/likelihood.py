@@ -88,8 +88,8 @@ def log_partition(
 def exact_log_partition(model: Enumerable, report: Report | None = None) -> LogPartition:
     """log Z as the sum over every configuration of the smaller layer, block by block."""
     total, done = torch.tensor(-math.inf, dtype=torch.float64), 0
-    terms = model.enumeration_size()
-    for _, _, log_weight in model.enumerate():
+    terms = int(model.enumeration_size())
+    for _, log_weight in model.enumerate():
         total = torch.logaddexp(total, log_weight.double().logsumexp(0).cpu())
         done += len(log_weight)
         if report:
@@ -139,34 +139,35 @@ def reverse_runs(
 def reverse_starts(
     model: Annealed, data: Tensor | None, rng: Random, options: Annealing, report: Report | None = None
 ) -> dict[str, Tensor]:
-    """Chains (n, D) at beta 1 after their burn-in, by where they began."""
+    """Chains (n states) at beta 1 after their burn-in, by where they began."""
     n, rng = options.chains, rng.stream("starts")
     starts = {}
     if data is not None and len(data):
-        starts["data"] = data[torch.from_numpy(rng.integers(len(data), n)).to(data.device)]
+        rows = data[torch.from_numpy(rng.integers(len(data), n)).to(data.device)]
+        starts["data"] = model.state_at(rows, rng)
     uniform = model.with_uniform_base()
     starts["noise"] = uniform.base_sample(n, rng)
     ladder = torch.linspace(0, 1, options.burn_in + 1).tolist()
     starts["tempering"] = anneal(uniform, starts["noise"], ladder, rng, "tempering", report)[1]
-    v = torch.cat(list(starts.values()))
+    state = torch.cat(list(starts.values()))
     for step in range(options.burn_in):
-        v, _ = model.gibbs_step(model.hidden_natural(v), rng)
+        state = model.move(state, 1.0, rng)
         if report:
             report("burning in", step + 1, options.burn_in)
-    return dict(zip(starts, v.split([len(part) for part in starts.values()]), strict=True))
+    return dict(zip(starts, state.split([len(part) for part in starts.values()]), strict=True))
 
 
 def anneal(
-    model: Annealed, v: Tensor, betas: list[float], rng: Random, what: str = "", report: Report | None = None
+    model: Annealed, state: Tensor, betas: list[float], rng: Random, what: str = "", report: Report | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Log weights (n,) float64 and last states (n, D) of chains v taken through ``betas``, upwards or downwards."""
-    log_weight = torch.zeros(len(v), dtype=torch.float64, device=v.device)
+    """Log weights (n,) float64 and last states (n, …) of chains taken through ``betas``, upwards or downwards."""
+    log_weight = torch.zeros(len(state), dtype=torch.float64, device=state.device)
     for step, (start, end) in enumerate(pairwise(betas)):
-        log_ratio, v = model.annealing_step(v, start, end, rng)
+        log_ratio, state = model.annealing_step(state, start, end, rng)
         log_weight += log_ratio
         if report:
             report(what, step + 1, len(betas) - 1)
-    return log_weight, v
+    return log_weight, state
 
 
 def agree(runs: list[Run]) -> bool:

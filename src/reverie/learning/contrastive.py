@@ -22,41 +22,17 @@ Each average of outer products is one matrix product, and momentum rides in the 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Literal
 
 import torch
 from sklearn.base import BaseEstimator
 from torch import Tensor
 
-from reverie.contract import Enumerable, HasStatistics
+from reverie.contract import Enumerable, HasStatistics, Phase
 from reverie.errors import UsageError
+from reverie.learning.loop import scheduled
 from reverie.parameters import Count, Fraction, NonNegative
 from reverie.random import Random
-
-Statistics = dict[str, Tensor]
-
-
-@dataclass
-class Phase:
-    """One side of the difference: statistics name -> (S, P), and the weight of each row, a number or (S, 1)."""
-
-    statistics: Statistics
-    weight: Tensor | float
-
-    @cached_property
-    def means(self) -> Statistics:
-        """Weighted sum over the rows: name -> (P,)."""
-        if isinstance(self.weight, float):
-            return {name: rows.sum(0).mul_(self.weight) for name, rows in self.statistics.items()}
-        return {name: (rows * self.weight).sum(0) for name, rows in self.statistics.items()}
-
-    def product(self, rows: str, columns: str, offsets: Statistics) -> tuple[Tensor, Tensor, float]:
-        """A matrix's average statistic, centred by ``offsets``: (S, R), (S, C) and a number s for s · leftᵀ right."""
-        left, right = self.statistics[rows], self.statistics[columns]
-        if offsets:
-            left, right = left - offsets[rows], right - offsets[columns]
-        return (left, right, self.weight) if isinstance(self.weight, float) else (left, right * self.weight, 1.0)
 
 
 @dataclass
@@ -95,31 +71,38 @@ class Contrastive(BaseEstimator):
 
     def init(self, model: HasStatistics, data: Tensor, rng: Random) -> State:
         """The state before the first batch; ``data`` (n, D) are rows to take the first averages from."""
-        statistics = model.statistics(data, model.hidden_mean(model.hidden_natural(data)))
+        data_phase, _ = model.clamped(data, rng.stream("offsets"))
         used = {name for pair in model.interactions.values() for name in pair} if self.centre else set()
         return State(
             velocity={k: torch.zeros_like(p) for k, p in model.params_.items()} if self.momentum else {},
-            offsets={name: statistics[name].mean(0) for name in sorted(used)},
+            offsets={name: data_phase.means[name].clone() for name in sorted(used)},
             particles=self.particles_from(model, data, rng),
             rng=rng,
         )
 
-    def step(self, model: HasStatistics, state: State, v: Tensor, rate: float) -> dict[str, Tensor]:
-        """One update of ``model.params_`` from a batch v (B, D), all of it in place."""
-        eta = model.hidden_natural(v)
-        positive = Phase(
-            model.statistics(v, model.hidden_mean(eta)), 1.0 / len(v)
-        )  # 1 hidden probabilities from the data
-        negative = self.negative(model, state, eta)  # 2 Gibbs sampling
-        self.update(model, state, positive, negative, rate)  # 3 the difference of the products
+    def step(
+        self, model: HasStatistics, state: State, v: Tensor, rate: float, progress: float = 0.0
+    ) -> dict[str, Tensor]:
+        """One update of ``model.params_`` from a batch v (B, D), all of it in place.
+
+        Args:
+            model: what learns.
+            state: what :meth:`init` made.
+            v: the batch.
+            rate: learning rate at the start of the schedule.
+            progress: share of the planned training that is over.
+        """
+        positive, chain = model.clamped(v, state.rng)  # 1 hidden probabilities from the data
+        negative = self.negative(model, state, chain)  # 2 Gibbs sampling
+        self.update(model, state, positive, negative, rate * scheduled(self.schedule, progress))  # 3 the difference
         return {"activation": positive.means[_hidden(model)].mean()}  # 4 the loop repeats it over the examples
 
     def particles_from(self, model: HasStatistics, data: Tensor, rng: Random) -> Tensor | None:
         """Where persistent chains start, for those that have them."""
         return None
 
-    def negative(self, model: HasStatistics, state: State, eta: Tensor) -> Phase:
-        """The negative phase, given the natural parameters of the hidden units on the batch (B, H)."""
+    def negative(self, model: HasStatistics, state: State, chain: Tensor) -> Phase:
+        """The negative phase, given chains that stand at the batch."""
         raise TypeError(f"{type(self).__name__} is no learning principle; use CD, PCD or Exact")
 
     def update(self, model: HasStatistics, state: State, positive: Phase, negative: Phase, rate: float) -> None:
@@ -132,12 +115,15 @@ class Contrastive(BaseEstimator):
             # Decay is that of the weights before the update, whether it lands in the velocity or in the weights.
             if target is weights:
                 self._decay(target, weights, rate)
-            for phase, sign, kept in ((positive, 1.0, momentum), (negative, -1.0, 1.0)):
-                left, right, scale = phase.product(rows, columns, state.offsets)
-                target.addmm_(left.T, right, beta=kept, alpha=rate * sign * scale)
-                if self.centre:
-                    gradient[rows].sub_(left.T @ (right @ state.offsets[columns]), alpha=sign * scale)
-                    gradient[columns].sub_(right.T @ (left @ state.offsets[rows]), alpha=sign * scale)
+            if name in model.masks:
+                self._masked(model, state, name, (positive, negative), gradient, rate)
+            else:
+                for phase, sign, kept in ((positive, 1.0, momentum), (negative, -1.0, 1.0)):
+                    left, right, scale = phase.product(rows, columns, state.offsets)
+                    target.addmm_(left.T, right, beta=kept, alpha=rate * sign * scale)
+                    if self.centre:
+                        gradient[rows].sub_(left.T @ (right @ state.offsets[columns]), alpha=sign * scale)
+                        gradient[columns].sub_(right.T @ (left @ state.offsets[rows]), alpha=sign * scale)
             if target is not weights:
                 self._decay(target, weights, rate)
         if self.sparsity is not None:
@@ -148,6 +134,30 @@ class Contrastive(BaseEstimator):
             target.mul_(momentum).add_(direction, alpha=rate)
         for name, velocity in state.velocity.items():
             model.params_[name].add_(velocity)
+        model.constrain()
+
+    def _masked(
+        self,
+        model: HasStatistics,
+        state: State,
+        name: str,
+        phases: tuple[Phase, Phase],
+        gradient: dict[str, Tensor],
+        rate: float,
+    ) -> None:
+        """The same for a matrix that lacks connections: its gradient is made first, since only what is left counts."""
+        rows, columns = model.interactions[name]
+        (left, right, scale), (other_left, other_right, other_scale) = (
+            phase.product(rows, columns, state.offsets) for phase in phases
+        )
+        direction = torch.mm(left.T, right).mul_(scale).addmm_(other_left.T, other_right, alpha=-other_scale)
+        direction.mul_(model.masks[name])
+        target, momentum = self._target(model, state, name)
+        target.mul_(momentum).add_(direction, alpha=rate)
+        if self.centre:
+            gradient[rows].sub_(direction @ state.offsets[columns])
+            if rows != columns:  # a symmetric matrix counts half, and both halves reach the same bias
+                gradient[columns].sub_(direction.T @ state.offsets[rows])
 
     def _target(self, model: HasStatistics, state: State, name: str) -> tuple[Tensor, float]:
         """What the gradient is added to: the velocity, or the parameter itself where there is no momentum."""
@@ -174,11 +184,11 @@ class CD(Contrastive):
 
     steps: Count = 1
 
-    def negative(self, model: HasStatistics, state: State, eta: Tensor) -> Phase:
+    def negative(self, model: HasStatistics, state: State, chain: Tensor) -> Phase:
         """Statistics after k steps from the batch."""
         for _ in range(self.steps):
-            v, eta = model.gibbs_step(eta, state.rng)
-        return Phase(model.statistics(v, model.hidden_mean(eta)), 1.0 / len(v))
+            v, chain = model.gibbs_step(chain, state.rng)
+        return Phase(model.statistics(v, chain), 1.0 / len(v))
 
 
 @dataclass(kw_only=True)
@@ -196,32 +206,35 @@ class PCD(Contrastive):
     def particles_from(self, model: HasStatistics, data: Tensor, rng: Random) -> Tensor | None:
         """Chains start from rows of the data, drawn with replacement."""
         rows = torch.from_numpy(rng.integers(len(data), self.particles)).to(data.device)
-        return model.hidden_natural(data[rows])
+        return model.chain(data[rows], rng)
 
-    def negative(self, model: HasStatistics, state: State, eta: Tensor) -> Phase:
+    def negative(self, model: HasStatistics, state: State, chain: Tensor) -> Phase:
         """Statistics after k more steps of the persistent chains.
 
-        A chain is kept as the natural parameters of its hidden units: to draw them now, or to have drawn them under
-        the last parameters, is the same thing.
+        The chain of an RBM is kept as the natural parameters of its hidden units: to draw them now, or to have drawn
+        them under the last parameters, is the same thing.
         """
         particles = state.particles
         assert particles is not None
         for _ in range(self.steps):
             v, particles = model.gibbs_step(particles, state.rng)
         state.particles = particles
-        return Phase(model.statistics(v, model.hidden_mean(particles)), 1.0 / len(v))
+        return Phase(model.statistics(v, particles), 1.0 / len(v))
 
 
 @dataclass(kw_only=True)
 class Exact(Contrastive):
     """Maximum likelihood by enumeration: what CD and PCD approximate. For machines of at most 2²⁴ terms in log Z."""
 
-    def negative(self, model: HasStatistics, state: State, eta: Tensor) -> Phase:
+    def negative(self, model: HasStatistics, state: State, chain: Tensor) -> Phase:
         """Statistics of every configuration, weighted with its probability."""
         if not isinstance(model, Enumerable) or model.enumeration_cost() > 2**24:
             raise UsageError("learning=Exact() sums over all configurations, too many here: use CD() or PCD()")
-        v, h, log_weight = (torch.cat(parts) for parts in zip(*model.enumerate(), strict=True))
-        return Phase(model.statistics(v, h), log_weight.softmax(0).unsqueeze(1).to(v.dtype))
+        blocks = list(model.enumerate())
+        statistics = {name: torch.cat([block[name] for block, _ in blocks]) for name in blocks[0][0]}
+        log_weight = torch.cat([log_weight for _, log_weight in blocks])
+        weight = log_weight.softmax(0).unsqueeze(1)
+        return Phase(statistics, weight.to(next(iter(statistics.values())).dtype))
 
 
 def _hidden(model: HasStatistics) -> str:

@@ -32,14 +32,16 @@ _FIRST_ROWS = 1000
 class Principle(Protocol):
     """A learning principle: a state, and one step of it."""
 
-    schedule: str
-
     def init(self, model: Any, data: Tensor, rng: Random) -> Any:
         """The state before the first batch."""
         ...
 
-    def step(self, model: Any, state: Any, batch: Tensor, rate: float) -> Mapping[str, Tensor]:
-        """One update in place; figures of the batch as scalar tensors."""
+    def step(self, model: Any, state: Any, batch: Tensor, rate: float, progress: float = 0.0) -> Mapping[str, Tensor]:
+        """One update in place; figures of the batch as scalar tensors.
+
+        ``rate`` is the learning rate to begin with, ``progress`` the share of the planned training that is over: the
+        principle follows its own schedule.
+        """
         ...
 
 
@@ -142,7 +144,9 @@ class Training:
         while self.step < self.steps:
             rows = order[self.step * self.batch_size : (self.step + 1) * self.batch_size]
             batch = self.model.prepare(self.data.index_select(0, rows), self.noise)
-            for name, value in self.principle.step(self.model, self.state, batch, self._rate()).items():
+            progress = (self.epoch + self.step / self.steps) / self.epochs
+            figures = self.principle.step(self.model, self.state, batch, self.learning_rate, progress)
+            for name, value in figures.items():
                 self.sums[name] = self.sums[name] + value if name in self.sums else value.clone()
             self.step += 1
             if self.step % CHECK_EVERY == 0 or self.step == self.steps:
@@ -171,10 +175,6 @@ class Training:
             rows = data[torch.from_numpy(rng.permutation(len(data))[:_FIRST_ROWS]).to(data.device)]
         with torch.no_grad():
             return self.model.prepare(rows, rng)
-
-    def _rate(self) -> float:
-        progress = (self.epoch + self.step / self.steps) / self.epochs
-        return self.learning_rate * scheduled(self.principle.schedule, progress)
 
     def check_finite(self) -> None:
         """Raise DivergedError, with the last finite state put back, where a parameter is no longer finite."""

@@ -79,9 +79,7 @@ def _some(x: Array, most: int, rng: Random) -> Array:
 
 def _prepared(model: Model, x: Array, rng: Random) -> Array | None:
     """Examples as the model's equations get them, where that is one number for each entry."""
-    draw = rng.stream("seen")
-    rows = model.prepare(model.encode_rows(x.reshape(len(x), -1), draw), draw.stream("visit"))
-    values: Array = rows.numpy(force=True)
+    values: Array = model.seen(x.reshape(len(x), -1), rng.stream("seen")).numpy(force=True)
     return values.reshape(x.shape) if values.size == x.size else None
 
 
