@@ -45,7 +45,7 @@ def test_the_schema_is_the_signature_and_its_docstring():
     size, sizes, inner = parameters.schema(Outer)
     assert (size.name, size.default, size.help) == ("size", 1.5, "how large.")
     assert size.takes == "number > 0"
-    assert sizes.takes == "tuple of integer ≥ 1"
+    assert sizes.takes == "several of integer ≥ 1, with commas between"
     assert inner.takes == "Inner or None"
     assert inner.choices == (Inner,)
     assert parameters.schema(Inner)[0].help == "how deep, over two lines."
