@@ -65,7 +65,15 @@ def principles() -> dict[str, Any]:
         for parameter in parameters.schema(registry.get(name)):
             for choice in parameter.choices:
                 known = {p.name for p in parameters.schema(choice)}
-                full = {"momentum": 0.8, "particles": 7, "l1": 1e-3, "l2": 1e-3, "sparsity": 0.2, "steps": 2}
+                full = {
+                    "momentum": 0.8,
+                    "particles": 7,
+                    "temperatures": 3,
+                    "l1": 1e-3,
+                    "l2": 1e-3,
+                    "sparsity": 0.2,
+                    "steps": 2,
+                }
                 made[f"{name} {choice.__name__}"] = choice(**{k: v for k, v in full.items() if k in known})
     return made
 

@@ -204,7 +204,9 @@ def test_validation_rows_are_checked_and_only_watched():
     for row in watched.history_:
         gap = row["validation_free_energy"] - row["train_free_energy"]
         assert row["free_energy_gap"] == pytest.approx(gap)
-    columns = {c for curve in RBM.curves for c in curve.columns if curve.title != "Classification error"}
+    columns = {
+        c for curve in RBM.curves for c in curve.columns if curve.title not in ("Classification error", "Tempering")
+    }
     assert columns == set(watched.history_[0]) - {"epoch"}
     with pytest.raises(DataError, match="5 features"):
         small().fit(x, validation=bits(shape=(5,)))

@@ -11,18 +11,21 @@ _HOMES = {
     "RBM": "reverie.models.rbm",
     "CD": "reverie.learning.contrastive",
     "PCD": "reverie.learning.contrastive",
+    "PT": "reverie.learning.contrastive",
     "Exact": "reverie.learning.contrastive",
+    "Trajectory": "reverie.energy",
     "Estimate": "reverie.contract",
     "Run": "reverie.run",
     "load": "reverie.registry",
     "ReverieError": "reverie.errors",
 }
-__all__ = ["CD", "PCD", "RBM", "Estimate", "Exact", "ReverieError", "Run", "__version__", "load"]
+__all__ = ["CD", "PCD", "PT", "RBM", "Estimate", "Exact", "ReverieError", "Run", "Trajectory", "__version__", "load"]
 
 if TYPE_CHECKING:
     from reverie.contract import Estimate
+    from reverie.energy import Trajectory
     from reverie.errors import ReverieError
-    from reverie.learning.contrastive import CD, PCD, Exact
+    from reverie.learning.contrastive import CD, PCD, PT, Exact
     from reverie.models.rbm import RBM
     from reverie.registry import load
     from reverie.run import Run

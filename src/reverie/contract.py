@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, runtime_checkable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -264,6 +264,8 @@ class Annealed(Protocol):
     A *state* is what a chain along the path carries: (n, …). Temperatures are numbers, or (n, 1) tensors.
     """
 
+    params_: dict[str, Tensor]
+
     def with_uniform_base(self) -> Annealed:
         """The same model annealed from a distribution that favours no mode."""
         ...
@@ -282,6 +284,18 @@ class Annealed(Protocol):
 
     def visible_of(self, state: Tensor) -> Tensor:
         """The visible configurations (n, D) of states."""
+        ...
+
+    def log_f(self, state: Tensor) -> Tensor:
+        """Unnormalised log density of states under the model itself: (n,)."""
+        ...
+
+    def base_params(self) -> dict[str, Tensor]:
+        """The parameters of the base: the path is the straight line from them to the model's own."""
+        ...
+
+    def with_params(self, params: dict[str, Tensor]) -> Self:
+        """The same model with other parameters."""
         ...
 
     def log_ratio(self, state: Tensor, start: float | Tensor, end: float | Tensor) -> Tensor:

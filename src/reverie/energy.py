@@ -10,8 +10,10 @@ from __future__ import annotations
 import math
 import warnings
 from abc import abstractmethod
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -24,10 +26,11 @@ from reverie.device import threads_for
 from reverie.errors import DataError, UsageError
 from reverie.evidence import likelihood
 from reverie.evidence.likelihood import Annealing, Report
-from reverie.learning.contrastive import State
-from reverie.learning.loop import Training
+from reverie.learning.contrastive import Contrastive, State
+from reverie.learning.loop import Progress, Training
 from reverie.model import ROWS, Array, Model
 from reverie.random import Random
+from reverie.tempering import Tempered, parallel_tempering, trajectory_tempering
 
 
 class EnergyModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
@@ -76,6 +79,26 @@ class EnergyModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
         return v
 
     @abstractmethod
+    def log_f(self, state: Tensor) -> Tensor:
+        """Unnormalised log density of states of the annealing path: (n, …) -> (n,) nats."""
+
+    @abstractmethod
+    def move(self, state: Tensor, beta: float | Tensor, rng: Random) -> Tensor:
+        """One step of a chain of the annealing path at ``beta``: (n, …) -> (n, …)."""
+
+    @abstractmethod
+    def base_sample(self, n: int, rng: Random) -> Tensor:
+        """Exact draws from the base of the annealing path: (n, …)."""
+
+    @abstractmethod
+    def base_params(self) -> dict[str, Tensor]:
+        """The parameters of the base."""
+
+    @abstractmethod
+    def visible_of(self, state: Tensor) -> Tensor:
+        """The visible configurations (n, D) of states of the annealing path."""
+
+    @abstractmethod
     def enumeration_cost(self) -> float:
         """Terms of the sum for log Z."""
 
@@ -89,8 +112,11 @@ class EnergyModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
     def remember(self, training: Training) -> None:
         """Keep the persistent chains, as places to sample from."""
         state = training.state
-        if isinstance(state, State) and state.particles is not None:
-            self.buffers_["particles"] = state.particles
+        if isinstance(training.principle, Contrastive) and isinstance(state, State):
+            with torch.no_grad():
+                chains = training.principle.chains(self, state)
+            if chains is not None:
+                self.buffers_["particles"] = chains
 
     def sample(
         self,
@@ -102,6 +128,7 @@ class EnergyModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
         burn_in: int = 1000,
         chains: int | None = None,
         thin: int = 100,
+        temperatures: int | None = None,
         mean: bool = False,
         seed: int | None = None,
     ) -> Array:
@@ -115,6 +142,8 @@ class EnergyModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
             burn_in: Gibbs steps before the first draw.
             chains: chains run side by side; None for one a draw, which makes the draws independent of each other.
             thin: Gibbs steps between two draws of the same chain.
+            temperatures: draw by parallel tempering with so many temperatures and ``burn_in`` steps instead, from
+                chains that begin in independent columns; :meth:`temper` also says how well they got on.
             mean: return E[v | h] of the last step, which is not a draw, instead of the draw itself.
             seed: decides the draws; None stands for the constructor's.
 
@@ -134,11 +163,53 @@ class EnergyModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
             _at_least("chains", parallel, 1)
         else:
             return self._returned(self._without_label(self.noise(0, Random())), mean)
+        if temperatures is not None:
+            if given is not None or y is not None or mean or start != "noise":
+                raise UsageError("temperatures= draws whole examples from the base upwards: no given, y, start or mean")
+            return self.temper(n, temperatures=temperatures, steps=burn_in, seed=seed).samples
         rng = Random(self.seed if seed is None else seed, f"{self.name}/sample", self._where)
         held = self._held(given, y, parallel)
         with torch.no_grad(), self._threads(parallel):
             draws = self._draw(self._start(start, parallel, rng, held), n, burn_in, thin, mean, rng, held)
         return self._returned(self._without_label(draws), mean)
+
+    def temper(
+        self,
+        n: int,
+        *,
+        temperatures: int = 20,
+        along: Sequence[Self] | None = None,
+        steps: int = 1000,
+        seed: int | None = None,
+        report: Report | None = None,
+    ) -> Tempered:
+        """Draw new examples by parallel tempering, or by tempering along the machines that a training passed through.
+
+        Args:
+            n: how many, each from a chain of its own at every rung.
+            temperatures: rungs between independent columns and this machine, placed by a first fifth of the steps.
+            along: machines of a training in their order, as :class:`Trajectory` keeps them; this
+                machine is put on top of them.
+            steps: of every rung after that, each followed by exchanges between neighbours.
+            seed: decides the draws; None stands for the constructor's.
+            report: called with what is done, how far it is, and how far it goes.
+
+        Returns:
+            The draws, and the share of exchanges accepted and round trips per thousand steps: where a pair of
+            neighbours accepts next to none, or nothing makes a round trip, modes may be missed.
+        """
+        check_is_fitted(self, "params_")
+        _at_least("n", n, 1)
+        _at_least("temperatures", temperatures, 2)
+        _at_least("steps", steps, 1)
+        rng = Random(self.seed if seed is None else seed, f"{self.name}/temper", self._where)
+        with torch.no_grad(), self._threads(n):
+            if along is None:
+                chains = parallel_tempering(self, n, rng, temperatures=temperatures, steps=steps, report=report)
+            else:
+                chains = trajectory_tempering([*along, self], n, rng, steps=steps, report=report)
+            samples = self._returned(self._without_label(self.visible_of(chains.state[-1])))
+        return Tempered(samples, chains.acceptance.numpy(force=True), chains.round_trips, chains.steps)
 
     def _draw(
         self, chain: Tensor, n: int, burn_in: int, thin: int, mean: bool, rng: Random, held: Tensor | None
@@ -323,6 +394,30 @@ class EnergyModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
     @property
     def _n_features_out(self) -> int:
         return len(self.params_["c"])
+
+
+class Trajectory:
+    """A listener that keeps the machines that a training passes through, one an epoch, for :meth:`EnergyModel.temper`.
+
+    Args:
+        every: epochs between two of them.
+        folder: where each is saved as a model folder named by its epoch; None keeps them in memory alone.
+    """
+
+    def __init__(self, every: int = 1, folder: str | Path | None = None) -> None:
+        self.every, self.folder = every, None if folder is None else Path(folder)
+        self.models: list[Any] = []
+
+    def __call__(self, progress: Progress) -> None:
+        """Keep a copy of the machine at the end of an epoch."""
+        if not progress.epoch_done or progress.epoch % self.every:
+            return
+        model: Any = progress.training.model
+        kept = model.with_params({name: p.clone() for name, p in model.params_.items()})
+        kept.history_, kept.n_iter_ = list(progress.training.history), progress.epoch
+        self.models.append(kept)
+        if self.folder is not None:
+            kept.save(self.folder / f"{progress.epoch:05d}")
 
 
 def held_fast(v: Tensor, held: Tensor | None) -> Tensor:

@@ -10,6 +10,7 @@ import copy
 import math
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
+from numbers import Real
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -18,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from sklearn.base import BaseEstimator
+from sklearn.utils import ClassifierTags
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
@@ -99,6 +101,12 @@ class Model(BaseEstimator):
     @abstractmethod
     def monitor(self, train: Tensor, validation: Tensor | None, rng: Random) -> Metrics:
         """Deterministic figures of an epoch on a few prepared rows of each split."""
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        if self.labels:
+            tags.estimator_type, tags.classifier_tags, tags.target_tags.required = "classifier", ClassifierTags(), True
+        return tags
 
     def pictures(self, x: Array, rng: Random) -> list[Picture]:
         """Images that show what the model has learned, where the data are images."""
@@ -289,8 +297,9 @@ class Model(BaseEstimator):
         """What the equations see (n, d) as the user's data came: (n, *shape), in their type, or float32 for means."""
         x = self.encoding.decode(v.numpy(force=True), self.buffers_, mean).reshape(len(v), *self.shape_)
         kind = np.dtype("float32" if mean else self.dtype_)
-        if kind.kind in "ui":
-            x = x.clip(np.iinfo(kind).min, np.iinfo(kind).max)
+        if kind.kind in "uib":
+            low, high = (0, 1) if kind.kind == "b" else (np.iinfo(kind).min, np.iinfo(kind).max)
+            x = np.rint(x).clip(low, high)
         return (x + 0.0).astype(kind)  # turns the −0.0 that a draw may hold into 0.0
 
     @property
@@ -302,6 +311,12 @@ class Model(BaseEstimator):
         twin = copy.copy(self)
         twin.params_ = {name: p.double() for name, p in self.params_.items()}
         twin.buffers_ = {name: p.double() if p.is_floating_point() else p for name, p in self.buffers_.items()}
+        return twin
+
+    def with_params(self, params: dict[str, Tensor]) -> Self:
+        """The same model with other parameters, which are held, not copied."""
+        twin = copy.copy(self)
+        twin.params_ = params
         return twin
 
     # Files ----------------------------------------------------------------------------------------------------------
@@ -400,11 +415,15 @@ def _labels(y: Any, n: int) -> Array:
     labels: Array = np.asarray(y)
     if labels.shape != (n,):
         raise DataError(f"y has shape {labels.shape}, but there are {n:,} examples: it takes one label for each")
-    if labels.dtype.kind not in "biufU":
-        labels = labels.astype(str)
-    if labels.dtype.kind == "f" and not np.isfinite(labels).all():
-        raise DataError(f"y is missing or infinite in row {int(np.argmin(np.isfinite(labels)))}")
-    return labels
+    good = np.isfinite(labels) if labels.dtype.kind == "f" else np.ones(n, bool)
+    if labels.dtype == object:
+        good = np.array([isinstance(k, str | bool | np.bool_ | Real) and k == k for k in labels], bool)
+    if not good.all():
+        row = int(np.argmin(good))
+        raise DataError(f"y holds {labels[row]} in row {row}, which is no label: give numbers, words or truth values")
+    if labels.dtype == object:
+        labels = np.array(labels.tolist())
+    return labels if labels.dtype.kind in "biufU" else labels.astype(str)
 
 
 def _codes(y: Any, classes: Array, n: int) -> Tensor:
@@ -415,8 +434,8 @@ def _codes(y: Any, classes: Array, n: int) -> Tensor:
     codes = np.minimum(np.searchsorted(classes, labels), len(classes) - 1)
     unknown = classes[codes] != labels
     if unknown.any():
-        row = int(np.argmax(unknown))
-        raise DataError(f"row {row} has the label {labels[row]!r}, which is none of those that the model learned")
+        row, known = int(np.argmax(unknown)), ", ".join(map(str, classes[:10])) + ", …" * (len(classes) > 10)
+        raise DataError(f"y holds {labels[row]} in row {row}, which is no label that the model learned: {known}")
     return torch.from_numpy(codes.astype(np.uint8))
 
 

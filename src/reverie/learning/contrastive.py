@@ -8,6 +8,7 @@ and the principles of this file differ only in where the second, *negative* aver
 
 - ``CD``    k Gibbs steps from the data (Hinton 2002, eq. 5). Biased: the chain has not forgotten where it began.
 - ``PCD``   chains that go on from update to update (Tieleman 2008). The bias goes as the learning rate does.
+- ``PT``    chains at several temperatures that swap places (Desjardins and others 2010): slower, and no mode is missed.
 - ``Exact`` the sum over all configurations: maximum likelihood itself, for machines small enough.
 
 **Centring** (Melchior, Fischer and Wiskott 2016) takes the gradient in the parameters of an energy whose statistics
@@ -21,18 +22,20 @@ Each average of outer products is one matrix product, and momentum rides in the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from sklearn.base import BaseEstimator
 from torch import Tensor
 
-from reverie.contract import Enumerable, HasStatistics, Phase
+from reverie.contract import Annealed, Enumerable, HasStatistics, Phase
 from reverie.errors import UsageError
 from reverie.learning.loop import scheduled
 from reverie.parameters import Count, Fraction, NonNegative
 from reverie.random import Random
+from reverie.tempering import Exchange, exchange, straight
 
 
 @dataclass
@@ -43,6 +46,7 @@ class State:
     offsets: dict[str, Tensor]
     particles: Tensor | None
     rng: Random
+    figures: dict[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(kw_only=True)
@@ -78,6 +82,7 @@ class Contrastive(BaseEstimator):
             offsets={name: data_phase.means[name].clone() for name in sorted(used)},
             particles=self.particles_from(model, data, rng),
             rng=rng,
+            figures=self.figures(data),
         )
 
     def step(
@@ -95,11 +100,19 @@ class Contrastive(BaseEstimator):
         positive, chain = model.clamped(v, state.rng)  # 1 hidden probabilities from the data
         negative = self.negative(model, state, chain)  # 2 Gibbs sampling
         self.update(model, state, positive, negative, rate * scheduled(self.schedule, progress))  # 3 the difference
-        return {"activation": positive.means[_hidden(model)].mean()}  # 4 the loop repeats it over the examples
+        return {"activation": positive.means[_hidden(model)].mean(), **state.figures}  # 4 the loop repeats it
 
     def particles_from(self, model: HasStatistics, data: Tensor, rng: Random) -> Tensor | None:
         """Where persistent chains start, for those that have them."""
         return None
+
+    def figures(self, data: Tensor) -> dict[str, Tensor]:
+        """Figures of a batch besides the activation, before there are any."""
+        return {}
+
+    def chains(self, model: HasStatistics, state: State) -> Tensor | None:
+        """Chains of the negative phase that outlast the training, as places to sample from."""
+        return state.particles
 
     def negative(self, model: HasStatistics, state: State, chain: Tensor) -> Phase:
         """The negative phase, given chains that stand at the batch."""
@@ -223,6 +236,53 @@ class PCD(Contrastive):
 
 
 @dataclass(kw_only=True)
+class PT(Contrastive):
+    """Parallel tempering (Desjardins and others 2010): persistent chains at several temperatures that swap places.
+
+    Args:
+        steps: Gibbs steps of every temperature per update, each followed by exchanges.
+        particles: number of chains at each temperature.
+        temperatures: rungs of the ladder, evenly spaced from independent columns to the machine.
+    """
+
+    steps: Count = 1
+    particles: Count = 100
+    temperatures: Annotated[int, Field(ge=2)] = 10
+
+    def particles_from(self, model: HasStatistics, data: Tensor, rng: Random) -> Tensor | None:
+        """Every temperature starts from rows of the data, drawn with replacement: (temperatures, particles, S)."""
+        machine = _tempered(model)
+        rows = torch.from_numpy(rng.integers(len(data), self.temperatures * self.particles)).to(data.device)
+        state = machine.state_at(data[rows], rng)
+        return state.view(self.temperatures, self.particles, -1)
+
+    def figures(self, data: Tensor) -> dict[str, Tensor]:
+        """The share of exchanges that were accepted."""
+        return {"acceptance": torch.zeros((), device=data.device)}
+
+    def chains(self, model: HasStatistics, state: State) -> Tensor | None:
+        """The chains of the machine itself."""
+        assert state.particles is not None
+        assert state.particles is not None
+        top: Tensor = _tempered(model).visible_of(state.particles[-1])
+        return model.chain(top, state.rng)
+
+    def negative(self, model: HasStatistics, state: State, chain: Tensor) -> Phase:
+        """Statistics of the chains at the machine's own temperature, after k more steps of all of them."""
+        machine = _tempered(model)
+        assert state.particles is not None
+        betas = torch.linspace(0, 1, self.temperatures, dtype=torch.float64).tolist()
+        chains = Exchange.at(state.particles)
+        # Even and odd pairs take turns from update to update, whatever the number of steps.
+        chains.steps = int(state.rng.integers(2, 1)[0])
+        exchange(straight(machine, betas), chains, self.steps, state.rng)
+        state.particles = chains.state
+        state.figures["acceptance"].fill_(float(chains.accepted.sum() / chains.offered.sum().clamp_min(1)))
+        v = machine.visible_of(chains.state[-1])
+        return Phase(model.statistics(v, model.chain(v, state.rng)), 1.0 / len(v))
+
+
+@dataclass(kw_only=True)
 class Exact(Contrastive):
     """Maximum likelihood by enumeration: what CD and PCD approximate. For machines of at most 2²⁴ terms in log Z."""
 
@@ -235,6 +295,17 @@ class Exact(Contrastive):
         log_weight = torch.cat([log_weight for _, log_weight in blocks])
         weight = log_weight.softmax(0).unsqueeze(1)
         return Phase(statistics, weight.to(next(iter(statistics.values())).dtype))
+
+
+def _tempered(model: HasStatistics) -> Annealed:
+    """The model, if it can be tempered.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    if not isinstance(model, Annealed):
+        raise UsageError(f"learning=PT() needs a model with a base to temper from; {type(model).__name__} has none")
+    return model
 
 
 def _hidden(model: HasStatistics) -> str:

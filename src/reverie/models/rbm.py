@@ -57,7 +57,7 @@ from reverie.contract import Curve, Metrics, Phase, Picture, Unit
 from reverie.encoding import Encoding, Kind, encoding_of
 from reverie.energy import EnergyModel, held_fast
 from reverie.errors import UsageError
-from reverie.learning.contrastive import CD, PCD, Exact
+from reverie.learning.contrastive import CD, PCD, PT, Exact
 from reverie.learning.loop import Training
 from reverie.model import Array
 from reverie.parameters import Count, Device, Positive
@@ -92,7 +92,7 @@ class RBM(EnergyModel):
         epochs: visits to every training example.
         batch_size: examples per update.
         learning_rate: step size at the start of the schedule.
-        learning: CD(...), PCD(...) or Exact(...); None stands for PCD().
+        learning: CD(...), PCD(...), PT(...) or Exact(...); None stands for PCD().
         binarise: "threshold", a number to compare with, "fixed", "dynamic", or None for data that are 0 and 1 already.
         dequantise: whether Gaussian columns of whole numbers get uniform noise; None does so for integer types.
         seed: decides initial weights, order, noise and draws.
@@ -136,6 +136,12 @@ class RBM(EnergyModel):
         ),
         Curve("Hidden activation", {"activation": "mean over units"}, "probability"),
         Curve(
+            "Tempering",
+            {"acceptance": "exchanges accepted"},
+            "share",
+            caption="Between chains at neighbouring temperatures; where it is near zero, the ladder has a gap.",
+        ),
+        Curve(
             "Classification error",
             {"train_error": "training", "validation_error": "validation"},
             "share",
@@ -155,7 +161,7 @@ class RBM(EnergyModel):
         epochs: Count = 20,
         batch_size: Count = 100,
         learning_rate: Positive = 0.05,
-        learning: PCD | CD | Exact | None = None,
+        learning: PCD | CD | PT | Exact | None = None,
         binarise: Binarise = None,
         dequantise: bool | None = None,
         seed: int = 0,
@@ -424,6 +430,16 @@ class RBM(EnergyModel):
         """A state of the path is a visible configuration."""
         return state
 
+    def log_f(self, state: Tensor) -> Tensor:
+        """−F(v): (n, D) -> (n,) nats."""
+        return -self.free_energy(state)
+
+    def base_params(self) -> dict[str, Tensor]:
+        """No weights, no hidden biases, visible parameters at the base."""
+        base, dtype = self.buffers_["base"], self.params_["W"].dtype
+        nothing = {name: torch.zeros_like(self.params_[name]) for name in ("W", "c")}
+        return {**nothing, **self._visible_statistics(base.to(dtype))}
+
     def log_ratio(self, state: Tensor, start: float | Tensor, end: float | Tensor) -> Tensor:
         """F_start(v) − F_end(v): (n, D) -> (n,) nats."""
         rise = self.hidden_unit.rise(self.hidden_natural(state), start, end)
@@ -468,7 +484,7 @@ class RBM(EnergyModel):
         """By the kinds of the columns."""
         return encoding_of(self.visible, self.binarise, self.dequantise)
 
-    def principle(self) -> CD | PCD | Exact:
+    def principle(self) -> CD | PCD | PT | Exact:
         """The learning principle; PCD() where none was given."""
         return PCD() if self.learning is None else self.learning
 
@@ -478,8 +494,8 @@ class RBM(EnergyModel):
         Raises:
             UsageError: the pair of layers has no finite normaliser.
         """
-        real = self.visible == "gaussian" or "gaussian" in self.visible
-        if real and self.hidden_units in ("gaussian", "rectified"):
+        kinds = self.visible if isinstance(self.visible, tuple) else (self.visible,)
+        if "gaussian" in kinds and self.hidden_units in ("gaussian", "rectified"):
             raise UsageError(
                 f"{type(self).__name__}(visible={self.visible!r}, hidden_units={self.hidden_units!r}): the energy of "
                 "real-valued visible and hidden units falls without bound where weights are strong, so that it has no "
@@ -497,7 +513,7 @@ class RBM(EnergyModel):
             **{"params.W": (V.linear, U.linear), "params.b": (V.linear,), "params.c": (U.linear,)},
             **{"buffers.base": (V.parameters,)},
             **(quadratic if V.parameters > V.linear else {}),
-            **(chains if isinstance(self.principle(), PCD) else {}),
+            **(chains if isinstance(self.principle(), PCD | PT) else {}),
         }
 
     def initialise(self, rows: Tensor, rng: Random) -> dict[str, Tensor]:
