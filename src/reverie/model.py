@@ -33,6 +33,8 @@ from reverie.random import Random
 from reverie.units import Categorical
 
 Array = NDArray[Any]
+VERBS = ("sample", "score_samples", "score", "log_likelihood", "transform", "reconstruct", "impute", "predict")
+"""What models are asked for; each has those that it can keep."""
 ROWS = 4096
 """Rows that are taken at a time where all of them at once would need too much memory."""
 
@@ -114,6 +116,15 @@ class Model(BaseEstimator):
 
     def remember(self, training: Training) -> None:
         """Keep what of the learning state belongs to the fitted model."""
+
+    def __getattr__(self, name: str) -> Any:
+        # Only asked for what is not there: a verb that this family cannot keep gets an answer that helps.
+        if hasattr(type(self), name):  # it is there, and its own AttributeError says why not for this model
+            return object.__getattribute__(self, name)
+        if name in VERBS:
+            able = ", ".join(verb for verb in VERBS if hasattr(type(self), verb))
+            raise AttributeError(f"{type(self).__name__} cannot {name}; it can {able}")
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     # Fitting --------------------------------------------------------------------------------------------------------
 
