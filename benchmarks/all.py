@@ -1,6 +1,6 @@
 """Run every benchmark, one after the other, and put their tables into ``docs/benchmarks.md`` between its markers.
 
-``python benchmarks/all.py`` takes about ten minutes on two idle cores; names (``python benchmarks/all.py ais memory``)
+``python benchmarks/all.py`` takes about an hour on two idle cores; names (``python benchmarks/all.py ais memory``)
 choose some. Ends with exit code 7 if a bound is missed, after writing all tables.
 """
 
@@ -17,7 +17,10 @@ from _common import Result, load_result
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "benchmarks.md"
-NAMES = ("rbm_epoch", "ais", "memory", "digits", "bars_and_stripes", "contrastive_bias")
+NAMES = (
+    *("rbm_epoch", "family", "ais", "boltzmann_sweep", "memory"),
+    *("digits", "bars_and_stripes", "contrastive_bias", "modes", "encoder", "distributed", "patches", "clothes"),
+)
 
 
 def run(name: str) -> tuple[Result, str]:
