@@ -46,7 +46,7 @@ def learn(x: NDArray[Any], how: Binarise) -> Tensor | None:
     return None if how is None else torch.full((x.shape[1],), float(how), dtype=torch.float64)
 
 
-def binarise(x: NDArray[Any], how: Binarise, learned: Tensor | None, rng: Random) -> Tensor:
+def binarise(x: NDArray[Any], how: Binarise, learned: Tensor | None, rng: Random, first: int = 0) -> Tensor:
     """Rows (n, D) as uint8 zeros and ones; for ``"dynamic"`` as the probabilities that :func:`visit` draws from.
 
     Args:
@@ -54,16 +54,17 @@ def binarise(x: NDArray[Any], how: Binarise, learned: Tensor | None, rng: Random
         how: the protocol.
         learned: what :func:`learn` took from the training rows; None to take it from these.
         rng: for ``"fixed"``.
+        first: number of the first column, for what errors say.
 
     Raises:
         DataError: names the first row and column whose value the protocol cannot take.
     """
     learned = learn(x, how) if learned is None else learned
     if learned is None:
-        _refuse(x, lambda part: (part == 0) | (part == 1), _BITS)
+        _refuse(x, lambda part: (part == 0) | (part == 1), _BITS, first)
         return torch.from_numpy(x if x.dtype == np.uint8 and x.flags.writeable else x.astype(np.uint8))
     if how in ("fixed", "dynamic"):
-        probabilities = _probabilities(x, float(learned))
+        probabilities = _probabilities(x, float(learned), first)
         return probabilities if how == "dynamic" else _draw_once(probabilities, rng)
     return torch.from_numpy((x > learned.numpy(force=True)).view(np.uint8))
 
@@ -92,11 +93,11 @@ def describe(how: Binarise) -> str:
     }[how]
 
 
-def _probabilities(x: NDArray[Any], levels: float) -> Tensor:
+def _probabilities(x: NDArray[Any], levels: float, first: int) -> Tensor:
     """Float probabilities, or bytes as they are where they count as value / 255 (:func:`means` divides)."""
     if x.dtype == np.uint8 and levels > 1:
         return torch.from_numpy(x if x.flags.writeable else x.copy())
-    _refuse(x, lambda part: (part >= 0) & (part <= 1), _PROBABILITIES)
+    _refuse(x, lambda part: (part >= 0) & (part <= 1), _PROBABILITIES, first)
     return torch.from_numpy(x.astype(np.float32))
 
 
@@ -108,9 +109,11 @@ def _draw_once(probabilities: Tensor, rng: Random) -> Tensor:
     return bits
 
 
-def _refuse(x: NDArray[Any], good: Callable[[NDArray[Any]], NDArray[np.bool_]], wanted: str) -> None:
+def _refuse(x: NDArray[Any], good: Callable[[NDArray[Any]], NDArray[np.bool_]], wanted: str, first: int) -> None:
     for start in range(0, len(x), _BLOCK):
         bad = ~good(x[start : start + _BLOCK])
         if bad.any():
             row, column = np.argwhere(bad)[0] + (start, 0)
-            raise DataError(f"row {row}, column {column} holds {x[row, column]}, but binary models take {wanted}")
+            raise DataError(
+                f"row {row}, column {first + column} holds {x[row, column]}, but binary columns take {wanted}"
+            )

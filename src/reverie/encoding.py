@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import accumulate, groupby
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -44,8 +44,10 @@ Shape = tuple[int | None, ...]
 Kind = Literal["bernoulli", "gaussian", "categorical"]
 
 LEAST_SCALE = 0.1
-"""Least scale of a column, as a share of the root mean square over all columns: a pixel that is lit once in a thousand
-images would otherwise become an outlier of a hundred standard deviations."""
+"""Least scale of a column, as a share of its training values' largest distance from their mean: a pixel that is lit
+once in a thousand images would otherwise become an outlier of thirty standard deviations."""
+EDGE = 2.0**-10
+"""Least distance of the noise from whole numbers, so that rounding in float32 never takes a pixel to the next level."""
 MOST_CATEGORIES = 256
 _ROWS = 4096
 
@@ -100,9 +102,15 @@ class Encoding(Protocol):
 
 @dataclass(frozen=True)
 class Binary:
-    """Zeros and ones, by one of the protocols of :mod:`reverie.binary`."""
+    """Zeros and ones, by one of the protocols of :mod:`reverie.binary`.
+
+    Args:
+        how: the protocol.
+        first: number of its first column among all columns, for what errors say; every encoding has it.
+    """
 
     how: Binarise
+    first: int = 0
 
     def learn(self, x: Array) -> dict[str, Tensor]:
         """The protocol's thresholds, or levels."""
@@ -116,7 +124,7 @@ class Binary:
 
     def encode(self, x: Array, learned: Learned, rng: Random) -> Tensor:
         """Rows as bits, or for ``"dynamic"`` as probabilities."""
-        return binary.binarise(x, self.how, learned.get("protocol"), rng)
+        return binary.binarise(x, self.how, learned.get("protocol"), rng, self.first)
 
     def prepare(self, rows: Tensor, learned: Learned, rng: Random) -> Tensor:
         """Float zeros and ones."""
@@ -164,6 +172,7 @@ class Real:
     """
 
     dequantise: bool | None = None
+    first: int = 0
 
     def learn(self, x: Array) -> dict[str, Tensor]:
         """Mean and scale of the columns that vary, the values of those that do not (NaN elsewhere), and the noise."""
@@ -173,14 +182,17 @@ class Real:
         varies = np.isnan(constant)
         if not varies.any():
             few = "there is only one example (n_samples=1)" if len(x) == 1 else f"all {len(x):,} examples are the same"
-            raise DataError(f"no column varies, since {few}: a density needs data that differ")
-        x = x[:, varies]
-        loc, variance = x.mean(0, dtype=np.float64), x.var(0, dtype=np.float64)
-        if noise:
-            loc, variance = loc + 0.5, variance + 1 / 12
+            which = f"columns {self.first} to {self.first + x.shape[1] - 1}"
+            raise DataError(f"none of the real-valued {which} varies, since {few} there; a density needs differences")
+        x, low, high = x[:, varies], low[varies], high[varies]
+        with np.errstate(over="ignore", invalid="ignore"):
+            loc, variance = x.mean(0, dtype=np.float64), x.var(0, dtype=np.float64)
+            farthest = np.maximum(high - loc, loc - low)
         if not np.isfinite(variance).all():
             raise DataError("the variance of a column is too large for double precision: rescale the data")
-        scale = np.sqrt(np.maximum(variance, LEAST_SCALE**2 * variance.mean()))
+        if noise:
+            loc, variance = loc + 0.5, variance + 1 / 12
+        scale = np.maximum(np.sqrt(variance), LEAST_SCALE * farthest)
         return {
             "loc": torch.from_numpy(loc),
             "scale": torch.from_numpy(scale),
@@ -201,8 +213,9 @@ class Real:
         if (varying != np.floor(varying)).any():
             row, column = np.argwhere(varying != np.floor(varying))[0]
             raise DataError(
-                f"row {row}, column {self.kept(learned, x.shape[1])[column]} holds {varying[row, column]}, but the "
-                "model was fitted on whole numbers, which it dequantises; fit with dequantise=False for others"
+                f"row {row}, column {self.first + self.kept(learned, x.shape[1])[column]} holds "
+                f"{varying[row, column]}, but the model was fitted on whole numbers, which it dequantises; fit with "
+                "dequantise=False for others"
             )
         return torch.from_numpy(np.ascontiguousarray(varying if x.dtype == np.uint8 else varying.astype(np.float32)))
 
@@ -212,7 +225,8 @@ class Real:
         if not _noisy(learned):
             return rows.to(kind)
         loc, scale = learned["loc"].to(rows.device, kind), learned["scale"].to(rows.device, kind)
-        return rng.uniform(tuple(rows.shape)).to(rows.device, kind).add_(rows).sub_(loc).div_(scale)
+        noise = rng.uniform(tuple(rows.shape)).to(rows.device, kind).clamp_(EDGE, 1 - EDGE)
+        return noise.add_(rows).sub_(loc).div_(scale)
 
     def decode(self, v: Array, learned: Learned, mean: bool) -> Array:
         """Values in the user's units; whole numbers again where noise was added, unless means are wanted."""
@@ -267,6 +281,8 @@ class Real:
 class Codes:
     """Categories: each column takes one of the values that it took in the training rows."""
 
+    first: int = 0
+
     def learn(self, x: Array) -> dict[str, Tensor]:
         """The values of each column in rising order, filled up with NaN: (D, most values)."""
         values = [np.unique(x[:, k]).astype(np.float64) for k in range(x.shape[1])]
@@ -274,10 +290,10 @@ class Codes:
         if most > MOST_CATEGORIES:
             k = int(np.argmax([len(v) for v in values]))
             raise DataError(
-                f"column {k} takes {len(values[k]):,} different values, more than the {MOST_CATEGORIES} that a "
-                "categorical column can have; visible='gaussian' takes real values"
+                f"column {self.first + k} takes {len(values[k]):,} different values, more than the {MOST_CATEGORIES} "
+                "that a categorical column can have; visible='gaussian' takes real values"
             )
-        table = np.full((len(values), max(most, 2)), np.nan)
+        table = np.full((len(values), most), np.nan)
         for row, column in zip(table, values, strict=True):
             row[: len(column)] = column
         return {"values": torch.from_numpy(table)}
@@ -290,15 +306,15 @@ class Codes:
         """The place of each value among its column's values, as uint8."""
         table = learned["values"].numpy(force=True)
         codes = np.empty(x.shape, np.uint8)
-        for k, row in enumerate(table):
-            values = row[~np.isnan(row)]
+        for k, known in enumerate(table):
+            values = known[~np.isnan(known)]
             place = np.minimum(np.searchsorted(values, x[:, k]), len(values) - 1)
             unknown = values[place] != x[:, k]
             if unknown.any():
-                first = int(np.argmax(unknown))
+                row = int(np.argmax(unknown))
                 raise DataError(
-                    f"row {first}, column {k} holds {x[first, k]}, which is none of the {len(values)} values that the "
-                    "column took in training"
+                    f"row {row}, column {self.first + k} holds {x[row, k]}, which is none of the {len(values)} values "
+                    "that the column took in training"
                 )
             codes[:, k] = place
         return torch.from_numpy(codes)
@@ -346,8 +362,8 @@ class Codes:
 
     @staticmethod
     def _counts(learned: Learned) -> list[int]:
-        """Number of values of each column, two at least."""
-        counts: list[int] = (~learned["values"].isnan()).sum(1).clamp_min(2).tolist()
+        """Number of values of each column; one that never varies has a single code, of probability one."""
+        counts: list[int] = (~learned["values"].isnan()).sum(1).tolist()
         return counts
 
 
@@ -367,7 +383,11 @@ class Row:
 
     def encode(self, x: Array, learned: Learned, rng: Random) -> Tensor:
         """The parts side by side, in the type that holds all of them."""
-        return torch.cat([e.encode(own, _own(learned, name), rng) for name, e, own in self._split(x)], 1)
+        parts = [e.encode(own, _own(learned, name), rng) for name, e, own in self._split(x)]
+        for k, (_, e, _) in enumerate(self.parts):
+            if isinstance(e, Binary) and e.how == "dynamic":  # among floats, bytes would no longer be known as such
+                parts[k] = binary.means(parts[k], e.how)
+        return torch.cat(parts, 1)
 
     def prepare(self, rows: Tensor, learned: Learned, rng: Random) -> Tensor:
         """The parts side by side."""
@@ -428,11 +448,21 @@ class Row:
 
 def encoding_of(visible: Kind | Sequence[Kind], binarise: Binarise = None, dequantise: bool | None = None) -> Encoding:
     """The encoding of one kind of column, or of a row of kinds."""
-    kinds: dict[str, Encoding] = {"bernoulli": Binary(binarise), "gaussian": Real(dequantise), "categorical": Codes()}
+
+    def of(kind: Kind, first: int = 0) -> Encoding:
+        kinds: dict[Kind, Encoding] = {
+            "bernoulli": Binary(binarise, first),
+            "gaussian": Real(dequantise, first),
+            "categorical": Codes(first),
+        }
+        return kinds[kind]
+
     if isinstance(visible, str):
-        return kinds[visible]
+        return of(visible)
     runs = [(kind, len(list(run))) for kind, run in groupby(visible)]
-    return Row(tuple((f"{k}_{kind}", kinds[kind], n) for k, (kind, n) in enumerate(runs)))
+    starts = accumulate((n for _, n in runs), initial=0)
+    parts = [(f"{k}_{kind}", of(kind, s), n) for k, ((kind, n), s) in enumerate(zip(runs, starts, strict=False))]
+    return Row(tuple(parts))
 
 
 def _in_a_row(units: list[Unit]) -> Unit:

@@ -119,8 +119,11 @@ class Model(BaseEstimator):
 
     def __getattr__(self, name: str) -> Any:
         # Only asked for what is not there: a verb that this family cannot keep gets an answer that helps.
-        if hasattr(type(self), name):  # it is there, and its own AttributeError says why not for this model
-            return object.__getattribute__(self, name)
+        if hasattr(type(self), name):  # it is there, and its own error says why this model does not have it
+            try:
+                return object.__getattribute__(self, name)
+            except AttributeError as error:
+                raise error.__cause__ or error from None
         if name in VERBS:
             able = ", ".join(verb for verb in VERBS if hasattr(type(self), verb))
             raise AttributeError(f"{type(self).__name__} cannot {name}; it can {able}")

@@ -106,7 +106,9 @@ def from_json(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """A NumPy scalar, as grid searches give, as Python's number."""
+    """A NumPy scalar, as grid searches give, as Python's number; an array as nested lists."""
+    if isinstance(value, np.ndarray):
+        return value.tolist()
     return value.item() if isinstance(value, np.generic) else value
 
 

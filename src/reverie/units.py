@@ -231,8 +231,9 @@ class Categorical:
         return torch.stack(digits, 1).to(torch.get_default_dtype())
 
     def statistics(self, x: Tensor) -> Tensor:
-        """Codes (…, D) -> one-hot (…, D·K), in the default float type."""
-        return one_hot(x.long(), self.categories).flatten(-2).to(torch.get_default_dtype())
+        """Codes (…, D) -> one-hot (…, D·K), in the type of floating codes, else in the default float type."""
+        kind = x.dtype if x.is_floating_point() else torch.get_default_dtype()
+        return one_hot(x.long(), self.categories).flatten(-2).to(kind)
 
     def log_normaliser(self, eta: Tensor) -> Tensor:
         """(…, D·K) -> (…,) nats."""
@@ -451,7 +452,8 @@ class Blocks:
     @cached_property
     def configurations(self) -> float:
         """The product of the blocks' numbers."""
-        return math.prod(unit.configurations for unit in self.units)
+        numbers = [unit.configurations for unit in self.units]
+        return math.inf if math.inf in numbers else math.prod(numbers)
 
     def configuration(self, numbers: Tensor) -> Tensor:
         """The first block's number runs fastest: (S,) -> (S, size)."""
