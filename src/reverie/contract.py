@@ -100,6 +100,27 @@ class Picture:
     diverging: bool = False
 
 
+@dataclass(frozen=True)
+class Landscape:
+    """The most probable configurations of a machine so small that all of them can be weighed.
+
+    Attributes:
+        examples: the most probable ones, (k, *data shape), the most probable first.
+        probability: theirs, (k,), exact.
+        frequency: their shares of the training examples, (k,).
+        energy: −log of the probability of every configuration, rising, (configurations,) nats.
+        patterns: how many different training examples there are.
+        mass: probability of all of these together.
+    """
+
+    examples: NDArray[Any]
+    probability: NDArray[np.float64]
+    frequency: NDArray[np.float64]
+    energy: NDArray[np.float64]
+    patterns: int
+    mass: float
+
+
 class Unit(Protocol):
     """A block of random variables of one exponential family: log p(x | eta) = T(x)·eta − A(eta) + log h(x).
 

@@ -21,7 +21,7 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from reverie.contract import Estimate, LogPartition
+from reverie.contract import Estimate, Landscape, LogPartition, Picture
 from reverie.device import threads_for
 from reverie.errors import DataError, UsageError
 from reverie.evidence import likelihood
@@ -30,7 +30,13 @@ from reverie.learning.contrastive import Contrastive, State
 from reverie.learning.loop import Progress, Training
 from reverie.model import ROWS, Array, Model
 from reverie.random import Random
-from reverie.tempering import Tempered, parallel_tempering, trajectory_tempering
+from reverie.tempering import Exchange, Tempered, exchange, parallel_tempering, straight, trajectory_tempering
+from reverie.units import Bernoulli, Gaussian
+
+WEIGHED = 2**16
+"""Visible configurations up to which all of them are weighed."""
+RUNGS, ABREAST, LADDER_WORK = 8, 8, 2e9
+"""Temperatures and chains of the picture of tempering (64 images fit a sheet), and the multiply-adds it may cost."""
 
 
 class EnergyModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
@@ -390,6 +396,91 @@ class EnergyModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
 
     def _threads(self, chains: int) -> AbstractContextManager[None]:
         return threads_for(chains * max(p.numel() for p in self.params_.values()))
+
+    # What can be seen of it -----------------------------------------------------------------------------------------
+
+    def landscape(self, X: Any, most: int = 32) -> Landscape | None:
+        """The most probable configurations, where all of them can be weighed; None where they are too many.
+
+        Args:
+            X: (n, …) training examples, whose shares stand beside the probabilities.
+            most: how many configurations to show.
+        """
+        unit = self.x_unit
+        if unit.configurations > WEIGHED:
+            return None
+        with torch.no_grad():
+            v = unit.configuration(torch.arange(int(unit.configurations), device=self._where))
+            log_p = self._log_density(v).log_softmax(0)
+            rows = self._encoded(X)
+        place = {row.tobytes(): k for k, row in enumerate(v.to(rows.dtype).numpy(force=True))}
+        counts = np.bincount([place[row.tobytes()] for row in rows.numpy(force=True)], minlength=len(v))
+        order = log_p.argsort(descending=True, stable=True)
+        first = order[:most].cpu()
+        p = log_p.exp().numpy(force=True)
+        return Landscape(
+            examples=self._returned(v[first.to(v.device)]),
+            probability=p[first],
+            frequency=counts[first] / counts.sum(),
+            energy=-log_p[order].numpy(force=True),
+            patterns=int((counts > 0).sum()),
+            mass=float(p[counts > 0].sum()),
+        )
+
+    def pictures(self, x: Array, rng: Random) -> list[Picture]:
+        """Filters of the hidden units, one Gibbs chain as a film strip, and chains at several temperatures."""
+        if len(self.shape_) != 2:
+            return []
+        flat = isinstance(self.x_unit, Bernoulli | Gaussian)  # a weight for each pixel
+        with torch.no_grad(), self._threads(RUNGS * ABREAST):
+            return [*([self._filters()] if flat else []), self._film(x, rng), self._temperatures(rng)]
+
+    def _filters(self, most: int = 64) -> Picture:
+        weights = self.params_["W"].numpy(force=True)
+        W = np.zeros((self.n_features_in_, weights.shape[1]), np.float32)
+        W[self.encoding.kept(self.buffers_, len(W))] = weights[: self.x_unit.size]
+        strongest = np.argsort(-np.linalg.norm(W, axis=0), kind="stable")[:most]
+        return Picture(
+            "Filters",
+            f"The weights of {len(strongest)} of {W.shape[1]} hidden units, strongest first: what each unit looks for.",
+            W.T[strongest].reshape(-1, *self.shape_),
+            columns=16,
+            diverging=True,
+        )
+
+    def _film(self, x: Array, rng: Random, frames: int = 16) -> Picture:
+        v = self.complete(self._encoded(x[rng.integers(len(x), 1)]), rng)
+        steps = np.unique(np.round(np.geomspace(1, 1000, frames - 1)).astype(int))
+        strip, chain, at = [v], self.chain(v, rng), 0
+        for step in steps:
+            for _ in range(step - at):
+                v, chain = self.gibbs_step(chain, rng)
+            strip, at = [*strip, v], step
+        return Picture(
+            "One Gibbs chain",
+            f"It starts at a training example; then its state after {', '.join(map(str, steps))} steps.",
+            self._returned(self._without_label(torch.cat(strip))).astype(np.float32),
+            columns=len(strip),
+        )
+
+    def _temperatures(self, rng: Random) -> Picture:
+        """A row of chains at each rung from the base to the machine, after some steps with exchanges."""
+        cost = RUNGS * ABREAST * sum(p.numel() for p in self.params_.values())
+        steps = int(np.clip(LADDER_WORK // cost, 20, 500))
+        betas = np.linspace(0, 1, RUNGS).tolist()
+        chains = Exchange.at(torch.stack([self.base_sample(ABREAST, rng) for _ in betas]))
+        exchange(straight(self, betas), chains, steps, rng)
+        accepted = ", ".join(f"{share:.0%}" for share in chains.acceptance.tolist())
+        seen = self._without_label(self.visible_of(chains.state.flatten(0, 1)))
+        return Picture(
+            "Chains at several temperatures",
+            f"A row for each of β = {', '.join(f'{beta:.2f}' for beta in betas)}, from independent columns to the "
+            f"machine itself, after {steps} steps. Of the exchanges between neighbouring rows, {accepted} were "
+            f"accepted; {chains.round_trips:.1f} round trips per state and thousand steps. Where a pair accepts next to "
+            "none, the line from the base has a gap there, and tempering needs more temperatures.",
+            self._returned(seen).astype(np.float32),
+            columns=ABREAST,
+        )
 
     @property
     def _n_features_out(self) -> int:

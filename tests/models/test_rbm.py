@@ -510,3 +510,38 @@ def test_pictures_of_images(bars_and_stripes):
     assert film.images.shape == (film.columns, 3, 3)
     assert set(np.unique(film.images)) <= {0, 1}
     assert RBM(2, epochs=1, device="cpu").fit(np.eye(3)).pictures(np.eye(3), Random(0)) == []
+
+
+# What can be seen of it -----------------------------------------------------------------------------------------------
+
+
+def test_the_landscape_is_the_enumerated_distribution(machine, reference):
+    """Probabilities, their order, the training shares and the mass of the training patterns, against brute force."""
+    model = machine(5, 4)
+    exact = reference(model)
+    x = exact.v[[3, 3, 17, 30]].numpy()
+    found = model.landscape(x, most=6)
+    order = exact.p().argsort(descending=True)
+    np.testing.assert_array_equal(found.examples, exact.v[order[:6]].numpy())
+    np.testing.assert_allclose(found.probability, exact.p()[order[:6]].numpy())
+    np.testing.assert_allclose(found.energy, -exact.p()[order].log().numpy())
+    shares = {3: 0.5, 17: 0.25, 30: 0.25}
+    np.testing.assert_allclose(found.frequency, [shares.get(int(k), 0.0) for k in order[:6]])
+    assert found.patterns == 3
+    assert found.mass == pytest.approx(float(exact.p()[[3, 17, 30]].sum()))
+
+
+def test_a_machine_of_many_configurations_has_no_landscape(machine):
+    assert machine(17, 2).landscape(np.zeros((1, 17))) is None
+
+
+def test_the_picture_of_temperatures_runs_from_the_base_to_the_machine(planted):
+    """Eight chains a row: the first row knows only the base (half of the pixels on), the last one the biases (all)."""
+    model = planted(torch.zeros(9, 2), torch.full((9,), 8.0), torch.zeros(2))
+    model.shape_ = (3, 3)
+    ladder = model.pictures(np.ones((4, 3, 3)), Random())[-1]
+    rows = ladder.images.reshape(8, 8, 9).mean((1, 2))
+    assert ladder.columns == 8
+    assert 0.3 < rows[0] < 0.7
+    assert rows[-1] > 0.98
+    assert "β = 0.00, 0.14" in ladder.caption

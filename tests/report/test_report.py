@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reverie import RBM, data, report
+from reverie import RBM, data, registry, report
 from reverie.contract import Curve, Estimate
 from reverie.errors import CorruptFileError
 from reverie.evidence.summary import Evidence, Figure
@@ -382,3 +382,29 @@ def test_a_command_that_goes_the_whole_way_stands_alone(rewrite: Callable[..., R
 
 def test_rows_of_pictures_are_even() -> None:
     assert [pictures._even(n, 16) for n in (20, 16, 64, 5)] == [10, 16, 16, 5]
+
+
+@pytest.mark.parametrize("family", ["rbm", "boltzmann"])
+def test_a_small_machine_shows_its_landscape(family: str, tmp_path: Path) -> None:
+    """All 2⁹ configurations weighed, the mass of the training patterns in words, the likeliest as pictures."""
+    dataset = data.load("bars-and-stripes-3")
+    run = fit(registry.get(family)(hidden=4, epochs=2, device="cpu"), dataset, tmp_path / "run")
+    page = report.build(run)
+    found = run.model().landscape(dataset.train.x)
+    assert "Energy landscape" in page
+    assert f"All 512 configurations were weighed. The 14 different training examples hold {found.mass:.1%}" in page
+    assert "The 32 most probable configurations" in page
+    assert "Chains at several temperatures" in page
+
+
+def test_a_small_table_shows_its_landscape_as_rows(tmp_path: Path) -> None:
+    source = tmp_path / "bits.csv"
+    source.write_text("a,b,c\n" + "1,0,1\n0,1,1\n" * 20)
+    run = fit(RBM(2, epochs=1, device="cpu"), data.load(source), tmp_path / "run")
+    page = report.build(run)
+    assert "All 8 configurations were weighed" in page
+    assert "<td>1 0 1</td>" in page
+
+
+def test_a_large_machine_has_no_landscape(digits: Run) -> None:
+    assert "Energy landscape" not in report.build(digits)

@@ -46,14 +46,13 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal, Self
 
-import numpy as np
 import torch
 from sklearn.utils.metaestimators import available_if
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from reverie.binary import Binarise
-from reverie.contract import Curve, Metrics, Phase, Picture, Unit
+from reverie.contract import Curve, Metrics, Phase, Unit
 from reverie.encoding import Encoding, Kind, encoding_of
 from reverie.energy import EnergyModel, held_fast
 from reverie.errors import UsageError
@@ -600,37 +599,3 @@ class RBM(EnergyModel):
     def _view(self, name: str) -> Array:
         view: Array = self.params_[name].numpy(force=True)
         return view
-
-    def pictures(self, x: Array, rng: Random) -> list[Picture]:
-        """Filters of the hidden units, and one Gibbs chain as a film strip."""
-        if len(self.shape_) != 2:
-            return []
-        flat = isinstance(self.x_unit, Bernoulli | Gaussian)  # a weight for each pixel
-        return [*([self._filters()] if flat else []), self._film(x, rng)]
-
-    def _filters(self, most: int = 64) -> Picture:
-        W = np.zeros((self.n_features_in_, self.W_.shape[1]), np.float32)
-        W[self.encoding.kept(self.buffers_, len(W))] = self.W_[: self.x_unit.size]
-        strongest = np.argsort(-np.linalg.norm(W, axis=0), kind="stable")[:most]
-        return Picture(
-            "Filters",
-            f"The weights of {len(strongest)} of {W.shape[1]} hidden units, strongest first: what each unit looks for.",
-            W.T[strongest].reshape(-1, *self.shape_),
-            columns=16,
-            diverging=True,
-        )
-
-    def _film(self, x: Array, rng: Random, frames: int = 16) -> Picture:
-        v = self.complete(self._encoded(x[rng.integers(len(x), 1)]), rng)
-        steps = np.unique(np.round(np.geomspace(1, 1000, frames - 1)).astype(int))
-        strip, chain, at = [v], self.chain(v, rng), 0
-        for step in steps:
-            for _ in range(step - at):
-                v, chain = self.gibbs_step(chain, rng)
-            strip, at = [*strip, v], step
-        return Picture(
-            "One Gibbs chain",
-            f"It starts at a training example; then its state after {', '.join(map(str, steps))} steps.",
-            self._returned(self._without_label(torch.cat(strip))).astype(np.float32),
-            columns=len(strip),
-        )

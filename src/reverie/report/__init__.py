@@ -18,7 +18,8 @@ from markupsafe import Markup
 
 from reverie import files
 from reverie.errors import DataError
-from reverie.report import charts, columns, curves, facts, figures, pictures, words
+from reverie.report import charts, columns, curves, facts, figures, landscape, pictures, words
+from reverie.report.landscape import Landscape
 from reverie.report.neighbours import Neighbours, compare
 from reverie.report.pictures import Picture
 from reverie.report.seen import Seen, look
@@ -118,6 +119,7 @@ class Look:
     distances: Markup
     pairs: list[tuple[Picture, str]]
     own: list[Picture]
+    landscape: Landscape | None
     draws: int
 
 
@@ -136,6 +138,7 @@ def _look(model: Model, dataset: Dataset, seed: int) -> Look:
         distances=_distances(found) if found else Markup(),
         pairs=_pairs(seen, found) if images and found else [],
         own=[pictures.of_model(p) for p in model.pictures(dataset.train.x, Random(seed, "report/pictures"))],
+        landscape=landscape.of(model, dataset),
         draws=0 if seen.drawn is None else len(seen.drawn),
     )
 
