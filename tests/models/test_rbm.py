@@ -502,7 +502,8 @@ def test_views_are_arrays_of_the_parameters(machine):
 
 def test_pictures_of_images(bars_and_stripes):
     model = RBM(5, epochs=1, device="cpu").fit(bars_and_stripes)
-    filters, film = model.pictures(bars_and_stripes, Random(0))
+    filters, film, ladder = model.pictures(bars_and_stripes, Random(0))
+    assert ladder.images.shape == (64, 3, 3)
     assert filters.images.shape == (5, 3, 3)
     assert filters.diverging
     strength = np.linalg.norm(filters.images.reshape(5, -1), axis=1)
