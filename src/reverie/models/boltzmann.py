@@ -1,0 +1,839 @@
+r"""The general Boltzmann machine (Hinton and Sejnowski 1983; Ackley, Hinton and Sejnowski 1985).
+
+Binary stochastic units, D of them visible (v, the data) and H hidden (h), every pair joined by a symmetric weight, none
+joined to itself. A configuration has the energy
+
+    E(v, h) = −b·v − c·h − vᵀWh − ½ vᵀLv − ½ hᵀJh,        p(v, h) = exp(−E(v, h)) / Z,
+
+and each unit is drawn given all the others by the logistic function of its input, x = (v, h):
+
+    p(v_i = 1 | others) = σ(b_i + (Wh)_i + (Lv)_i),       p(h_j = 1 | others) = σ(c_j + (vW)_j + (hJ)_j).
+
+A mask takes connections out. Without L and J ("bipartite") this is the restricted machine of ``rbm.py``, whose units of
+a layer can be drawn side by side; here they cannot, and one *sweep* draws all of them one after the other.
+
+**Learning** is maximum likelihood: ⟨x_i x_j⟩ with the data clamped minus ⟨x_i x_j⟩ of the machine running free
+(:mod:`reverie.learning.contrastive`). Both averages are exact while they can be enumerated; else the free phase is left
+to persistent chains and the clamped one to mean field or to Gibbs sweeps over the hidden units.
+
+**Enumeration** need not run through units that are not joined to each other: given the rest they are independent and
+are summed in closed form, Π(1 + e^x). So the sum takes 2^(N − n) terms with n such units: one of a full machine, the
+whole larger layer of a bipartite one.
+
+**The sweep** is exact sequential Gibbs sampling in blocks. With noise logit(u) drawn beforehand unit i is on where its
+input exceeds the noise, and within a block that depends on the units before it alone, by the triangle T of the block's
+weights:
+
+    x = [x T > t],        t = noise − input from outside the block and from later units of it.
+
+Repeating the right side from any beginning settles the first unit, then the second, and so on: its only fixed point is
+the sequential draw, and a few small matrix products reach it where a loop over units would take one step for each.
+
+**Annealing** (Kirkpatrick, Gelatt and Vecchi 1983; Neal 2001) takes the whole configuration along the straight path
+from independent units with visible biases b⁰ at β = 0 to the machine at β = 1,
+
+    log f_β(v, h) = (1 − β) b⁰·v − β E(v, h).
+
+==========  ====================================================  =========================
+symbol      meaning                                               shape
+==========  ====================================================  =========================
+v, h        visible, hidden configuration                         (B, D), (B, H)
+state       both, side by side                                    (B, N), N = D + H
+W, b, c     weights between the layers, visible, hidden biases    (D, H), (D,), (H,)
+L, J        weights within the visible, within the hidden layer   (D, D), (H, H), symmetric
+mu          mean-field probabilities of the hidden units          (B, H)
+==========  ====================================================  =========================
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+import torch
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from reverie.binary import Binarise
+from reverie.contract import Curve, Estimate, Metrics, Phase
+from reverie.encoding import Binary, Encoding
+from reverie.energy import EnergyModel, held_fast
+from reverie.errors import UsageError
+from reverie.evidence.likelihood import Report
+from reverie.learning.contrastive import CD, PCD, PT, Exact
+from reverie.learning.loop import Training
+from reverie.model import Array
+from reverie.parameters import Count, Device, Positive
+from reverie.random import Random
+from reverie.units import Bernoulli
+
+Mask = Literal["dense", "bipartite"] | list[list[bool | float]] | None
+Clamping = Literal["auto", "exact", "mean-field", "gibbs"]
+
+SWEEP_BLOCK = 48
+"""Units that a sweep settles together; 40 to 72 are equally fast with 100 chains."""
+_TOGETHER = 2**18 // SWEEP_BLOCK**2
+"""Chains that settle together on a CPU: as many as NumPy multiplies on one thread, since more only wait here."""
+_BLOCK = 2**16
+"""Configurations that an enumeration holds at a time."""
+_SUMMED = 2**20
+"""Terms, times hidden units, up to which the hidden units of one example are summed out exactly."""
+_SPREAD = 2**14
+"""Numbers for each example up to which the clamped phase enumerates hidden configurations without being asked."""
+_SPREAD_MOST = 2**16
+"""The same where it is asked for."""
+_AT_ONCE = 2**22
+"""Numbers held at a time while hidden units are summed out."""
+_ESTIMATE_CHAINS, _ESTIMATE_STEPS = 20, 100
+"""Chains and temperatures of the annealing that estimates log Σ_h e^−E(v, h) of one example."""
+
+
+@dataclass(frozen=True)
+class Lowest:
+    """Configurations that simulated annealing found, lowest energy first.
+
+    Args:
+        samples: visible units, (n, *data shape) as the data came.
+        hidden: hidden units, (n, H).
+        energy: E(v, h), (n,) nats.
+    """
+
+    samples: Array
+    hidden: Array
+    energy: Array
+
+
+class BoltzmannMachine(EnergyModel):
+    """General Boltzmann machine for binary data.
+
+    Args:
+        hidden: number of hidden units, H.
+        mask: which connections there are: None or "dense" for all, "bipartite" for those between the layers, or an
+            (N, N) symmetric array of zeros and ones over visible, then hidden units. Its diagonal does not matter.
+        clamping: how the positive phase averages over the hidden units: "exact", "mean-field", "gibbs", or "auto",
+            which is exact while that is cheap and mean-field beyond.
+        clamping_steps: mean-field updates, or Gibbs sweeps, of the clamped phase.
+        epochs: visits to every training example.
+        batch_size: examples per update.
+        learning_rate: step size at the start of the schedule.
+        learning: PCD(...), CD(...), PT(...) or Exact(...); None stands for PCD().
+        binarise: "threshold", a number to compare with, "fixed", "dynamic", or None for data that are 0 and 1 already.
+        seed: decides initial weights, order, noise and draws.
+        device: auto, cpu or cuda.
+
+    Attributes:
+        W_, L_, J_, b_, c_: weights (D, H), (D, D), (H, H) and biases (D,), (H,) as NumPy arrays.
+        log_partition_: log Z with its bounds, once something has asked for it.
+
+    Example:
+        Pattern completion: half of a stored pattern is held fast, the machine draws the other half.
+
+        >>> import numpy as np
+        >>> from reverie import Exact
+        >>> from reverie.models.boltzmann import BoltzmannMachine
+        >>> patterns = np.array([[1, 1, 1, 0, 0, 0], [0, 0, 0, 1, 1, 1], [1, 0, 1, 0, 1, 0]])
+        >>> machine = BoltzmannMachine(2, epochs=300, learning_rate=0.3, learning=Exact(momentum=0.9), device="cpu")
+        >>> machine = machine.fit(patterns)
+        >>> half = np.array([1, 1, 1, np.nan, np.nan, np.nan])
+        >>> draws = machine.sample(100, given=half, burn_in=50)
+        >>> bool((draws == patterns[0]).all(axis=1).mean() > 0.8)
+        True
+    """
+
+    name: ClassVar[str] = "boltzmann"
+    interactions: ClassVar[dict[str, tuple[str, str]]] = {"W": ("b", "c"), "L": ("b", "b"), "J": ("c", "c")}
+    curves: ClassVar[tuple[Curve, ...]] = (
+        Curve(
+            "Free energy",
+            {"train_free_energy": "training", "validation_free_energy": "validation"},
+            "nats",
+            caption="Lower means likelier, up to log Z, which both lines share: watch the gap, not the level. An upper "
+            "bound by mean field where the hidden units are too many to be summed out.",
+        ),
+        Curve(
+            "Gap",
+            {"free_energy_gap": "validation − training"},
+            "nats",
+            "lower",
+            "A gap that grows is overfitting: the machine finds the training examples likelier than unseen ones.",
+        ),
+        Curve(
+            "Reconstruction",
+            {"train_reconstruction": "training", "validation_reconstruction": "validation"},
+            "nats per example",
+            "lower",
+            "Cross-entropy of an example and its mean reconstruction: easy to watch, not what is optimised.",
+        ),
+        Curve("Hidden activation", {"activation": "mean over units"}, "probability"),
+        Curve(
+            "Tempering",
+            {"acceptance": "exchanges accepted"},
+            "share",
+            caption="Between chains at neighbouring temperatures; where it is near zero, the ladder has a gap.",
+        ),
+    )
+
+    def __init__(
+        self,
+        hidden: Count = 100,
+        mask: Mask = None,
+        *,
+        clamping: Clamping = "auto",
+        clamping_steps: Count = 10,
+        epochs: Count = 20,
+        batch_size: Count = 100,
+        learning_rate: Positive = 0.02,
+        learning: PCD | CD | PT | Exact | None = None,
+        binarise: Binarise = None,
+        seed: int = 0,
+        device: Device = "auto",
+    ) -> None:
+        self.hidden = hidden
+        self.mask = mask
+        self.clamping = clamping
+        self.clamping_steps = clamping_steps
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning = learning
+        self.binarise = binarise
+        self.seed = seed
+        self.device = device
+
+    # The equations --------------------------------------------------------------------------------------------------
+
+    def energy(self, v: Tensor, h: Tensor) -> Tensor:
+        """E(v, h): (B, D), (B, H) -> (B,) nats."""
+        W, L, J, b, c = self._parameters
+        return -v @ b - h @ c - ((v @ W) * h).sum(-1) - _half_quadratic(v, L) - _half_quadratic(h, J)
+
+    def hidden_input(self, v: Tensor) -> Tensor:
+        """c + vW, what the hidden units get from the visible ones: (B, D) -> (B, H)."""
+        return torch.addmm(self.params_["c"], v, self.params_["W"])
+
+    def inputs(self, state: Tensor) -> Tensor:
+        """The input of each unit, given all others: p(unit = 1 | others) is its logistic function. (B, N) -> (B, N)."""
+        W, L, J, b, c = self._parameters
+        v, h = self.layers(state)
+        return torch.cat([b + v @ L + h @ W.T, c + v @ W + h @ J], 1)
+
+    def layers(self, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Visible and hidden part: (B, N) -> (B, D), (B, H)."""
+        D = len(self.params_["b"])
+        return state[:, :D], state[:, D:]
+
+    def free_energy(self, v: Tensor) -> Tensor:
+        """F(v) = −log Σ_h e^−E(v, h): (B, D) -> (B,) nats.
+
+        Exact while the hidden units can be summed out (:attr:`sums_out`); beyond that an estimate by annealing from
+        independent hidden units to the coupled ones, which falls short of −F on average.
+        """
+        b, L = self.params_["b"], self.params_["L"]
+        log_sum = self._summed(v) if self.sums_out else self._estimated(v, Random(self.seed, "free energy", v.device))
+        return -v @ b - _half_quadratic(v, L) - log_sum
+
+    def variational_free_energy(self, v: Tensor, mu: Tensor) -> Tensor:
+        """E_q[E(v, h)] − H[q] for independent hidden units of probabilities mu: (B, D), (B, H) -> (B,), at least F."""
+        entropy = -(torch.xlogy(mu, mu) + torch.xlogy(1 - mu, 1 - mu)).sum(-1)
+        return self.energy(v, mu) - entropy
+
+    @property
+    def sums_out(self) -> bool:
+        """Whether the hidden units of an example are few enough, or loose enough, to be summed out exactly."""
+        return 2.0 ** len(self._inner.listed) * self.hidden <= _SUMMED
+
+    @property
+    def masks(self) -> dict[str, Tensor]:
+        """Zeros where there is no connection; a full W has no mask."""
+        if "_masks" not in self.__dict__:
+            D, mask = self.n_features_in_, self.buffers_["mask"]
+            parts = {"W": mask[:D, D:], "L": mask[:D, :D], "J": mask[D:, D:]}
+            self._masks = {name: part.contiguous() for name, part in parts.items() if not bool(part.all())}
+        return self._masks
+
+    def constrain(self) -> None:
+        """Keep L and J symmetric to the last bit: a matrix product is not."""
+        for name in ("L", "J"):
+            matrix = self.params_[name]
+            matrix.copy_((matrix + matrix.T).mul_(0.5))
+
+    @property
+    def _parameters(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        return tuple(self.params_[name] for name in ("W", "L", "J", "b", "c"))  # type: ignore[return-value]
+
+    # The sweep ------------------------------------------------------------------------------------------------------
+
+    def sweep(
+        self,
+        state: Tensor,
+        rng: Random,
+        beta: float | Tensor = 1.0,
+        given: Tensor | None = None,
+        base: Tensor | None = None,
+    ) -> Tensor:
+        """Every unit drawn once given all others, in order: (B, N) -> (B, N).
+
+        Args:
+            state: configurations to start from; they stay as they are.
+            rng: the stream to draw from.
+            beta: where on the annealing path; a number, or one for each row (B, 1).
+            given: visible values to hold fast, (B, D) with NaN where the chain is free.
+            base: visible biases at beta = 0, (D,); those of the machine's own base by default.
+        """
+        W, L, J, b, c = self._parameters
+        state = state.clone()
+        v, h = self.layers(state)
+        start = self.buffers_["base"].to(b.dtype) if base is None else base
+        _draw_layer(v, _thresholds(v, rng, torch.lerp(start, b, beta), h, W.T, beta, given), L, self._linked["L"], beta)
+        _draw_layer(h, _thresholds(h, rng, c * beta, v, W, beta), J, self._linked["J"], beta)
+        return state
+
+    def hidden_sweeps(self, x: Tensor, h: Tensor, steps: int, rng: Random, beta: float = 1.0) -> Tensor:
+        """Gibbs sweeps over the hidden units alone, their input x = c + vW held fast: (B, H), (B, H) -> (B, H).
+
+        ``beta`` scales the weights J among them.
+        """
+        h = h.clone()
+        for _ in range(steps):
+            _draw_layer(h, _noise(h, rng).sub_(x), self.params_["J"], self._linked["J"], beta)
+        return h
+
+    def gibbs_step(self, chain: Tensor, rng: Random, given: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """One sweep; a chain is a whole configuration: (B, N) -> (B, D), (B, N)."""
+        state = self.sweep(chain, rng, given=given)
+        return self.layers(state)[0], state
+
+    def chain(self, v: Tensor, rng: Random) -> Tensor:
+        """A configuration with hidden units drawn given v, by ``clamping_steps`` sweeps over them: (B, D) -> (B, N)."""
+        x = self.hidden_input(v)
+        h = rng.bernoulli(torch.sigmoid(x))
+        return torch.cat([v, self.hidden_sweeps(x, h, self.clamping_steps if self._linked["J"] else 0, rng)], 1)
+
+    @property
+    def _linked(self) -> dict[str, bool]:
+        """Whether there are connections within a layer at all."""
+        if "_links" not in self.__dict__:
+            self._links = {k: k not in self.masks or bool(self.masks[k].any()) for k in ("L", "J")}
+        return self._links
+
+    # Learning -------------------------------------------------------------------------------------------------------
+
+    def statistics(self, v: Tensor, chain: Tensor) -> dict[str, Tensor]:
+        """v and h of a configuration: −∂E/∂b and −∂E/∂c; those of the matrices are their outer products."""
+        return {"b": v, "c": self.layers(chain)[1]}
+
+    def clamped(self, v: Tensor, rng: Random) -> tuple[Phase, Tensor]:
+        """The positive phase, by enumeration, by mean field or by Gibbs sweeps, and a chain that stands at v."""
+        how = self._how_clamped()
+        if how == "exact":
+            return self._clamped_exactly(v, rng)
+        if how == "gibbs":
+            chain = self.chain(v, rng)
+            return Phase(self.statistics(v, chain), 1.0 / len(v)), chain
+        mu = self.mean_field(v, self.clamping_steps)
+        chain = torch.cat([v, rng.bernoulli(mu)], 1)
+        return Phase({"b": v, "c": mu}, 1.0 / len(v)), chain
+
+    def mean_field(self, v: Tensor, steps: int) -> Tensor:
+        """Probabilities with mu = σ(c + vW + mu J), approached by halving the distance: (B, D) -> (B, H).
+
+        For any mu the variational free energy is at least F(v) (Saul, Jaakkola and Jordan 1996).
+        """
+        x = self.hidden_input(v)
+        return _mean_field(x, self.params_["J"], torch.sigmoid(x), steps if self._linked["J"] else 0)
+
+    def _how_clamped(self) -> str:
+        if self.clamping != "auto":
+            return self.clamping
+        return "exact" if self._spread() <= _SPREAD else "mean-field"
+
+    def _spread(self) -> float:
+        """Numbers that clamping exactly takes for each example, besides the example itself."""
+        listed = len(self._inner.listed)
+        return 2.0**listed * (self.n_features_in_ + self.hidden) if listed else 0.0
+
+    def _clamped_exactly(self, v: Tensor, rng: Random) -> tuple[Phase, Tensor]:
+        """Each row once for every configuration of the listed hidden units, weighted with its posterior."""
+        bits, log_weight, inputs = self._hidden_sum(self.hidden_input(v))
+        posterior, loose = log_weight.softmax(1), torch.sigmoid(inputs)
+        drawn = _one_of(posterior, rng)
+        each = torch.arange(len(v), device=v.device)
+        at = self._inner.joined(bits[drawn], rng.bernoulli(loose[each, drawn]))
+        chain = torch.cat([v, at], 1)
+        if len(bits) == 1:
+            return Phase({"b": v, "c": loose[:, 0]}, 1.0 / len(v)), chain
+        S = len(bits)
+        h = self._inner.joined(bits.repeat(len(v), 1), loose.flatten(0, 1))
+        weight = posterior.reshape(-1, 1) / len(v)
+        return Phase({"b": v.repeat_interleave(S, 0), "c": h}, weight), chain
+
+    # Sums over configurations ---------------------------------------------------------------------------------------
+
+    def _hidden_sum(self, x: Tensor, first: int = 0, last: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Configurations of the listed hidden units, their log weights given x = c + vW, and the loose ones' inputs.
+
+        (B, H) -> (S, R), (B, S), (B, S, H − R).
+        """
+        listed, loose = self._inner.listed, self._inner.loose
+        J = self.params_["J"]
+        last = 1 << len(listed) if last is None else last
+        bits = Bernoulli(len(listed)).configuration(torch.arange(first, last, device=x.device)).to(x.dtype)
+        inputs = x[:, None, loose] + bits @ J[listed][:, loose]
+        log_weight = x[:, listed] @ bits.T + _half_quadratic(bits, J[listed][:, listed])
+        return bits, log_weight + softplus(inputs).sum(-1), inputs
+
+    def _summed(self, v: Tensor) -> Tensor:
+        """log Σ_h exp(h·(c + vW) + ½ hᵀJh), exactly: (B, D) -> (B,)."""
+        rows = max(1, _AT_ONCE // (self.hidden << len(self._inner.listed)))
+        parts = [self._hidden_sum(part)[1].logsumexp(1) for part in self.hidden_input(v).split(rows)]
+        return torch.cat(parts)
+
+    def _estimated(self, v: Tensor, rng: Random) -> Tensor:
+        """The same by annealed importance sampling over J, from independent hidden units: (B, D) -> (B,)."""
+        J, parts = self.params_["J"], []
+        leap = 1 / _ESTIMATE_STEPS
+        for x in self.hidden_input(v).split(max(1, _AT_ONCE // (_ESTIMATE_CHAINS * self.hidden))):
+            chains = x.repeat_interleave(_ESTIMATE_CHAINS, 0)
+            h = rng.bernoulli(torch.sigmoid(chains))
+            log_weight = softplus(chains).sum(1)
+            for step in range(_ESTIMATE_STEPS):
+                log_weight = log_weight + leap * _half_quadratic(h, J)
+                h = self.hidden_sweeps(chains, h, 1, rng, beta=(step + 1) * leap)
+            parts.append(log_weight.view(-1, _ESTIMATE_CHAINS).logsumexp(1) - math.log(_ESTIMATE_CHAINS))
+        return torch.cat(parts)
+
+    def enumeration_size(self) -> float:
+        """Configurations of the units that are listed; those not joined to each other are summed in closed form."""
+        return 1 << len(self._whole.listed)
+
+    def enumeration_cost(self) -> float:
+        """Configurations times units."""
+        return float(min(self.enumeration_size(), 2**1000)) * len(self.buffers_["mask"])
+
+    def enumerate(self) -> Iterator[tuple[dict[str, Tensor], Tensor]]:
+        """Blocks of statistics (S, D), (S, H) and log Σ e^−E (S,), the loose units at their conditional means."""
+        W, L, J, b, c = self._parameters
+        listed, loose = self._whole.listed, self._whole.loose
+        U, a = torch.cat([torch.cat([L, W], 1), torch.cat([W.T, J], 1)]), torch.cat([b, c])
+        within, between = U[listed][:, listed], U[listed][:, loose]
+        unit = Bernoulli(len(listed))
+        for first in range(0, int(self.enumeration_size()), _BLOCK):
+            last = min(first + _BLOCK, int(self.enumeration_size()))
+            bits = unit.configuration(torch.arange(first, last, device=U.device)).to(U.dtype)
+            inputs = a[loose] + bits @ between
+            log_weight = bits @ a[listed] + _half_quadratic(bits, within) + softplus(inputs).sum(1)
+            v, h = self.layers(self._whole.joined(bits, torch.sigmoid(inputs)))
+            yield {"b": v, "c": h}, log_weight
+
+    @property
+    def _whole(self) -> Split:
+        """Which of all units an enumeration lists."""
+        if "_split" not in self.__dict__:
+            self._split = Split.of(self.buffers_["mask"])
+        return self._split
+
+    @property
+    def _inner(self) -> Split:
+        """Which of the hidden units an enumeration lists while the visible ones are held."""
+        if "_hidden_split" not in self.__dict__:
+            D = self.n_features_in_
+            self._hidden_split = Split.of(self.buffers_["mask"][D:, D:])
+        return self._hidden_split
+
+    # The annealing path ---------------------------------------------------------------------------------------------
+
+    def with_uniform_base(self) -> Self:
+        """The same machine annealed from fair coins."""
+        twin = copy.copy(self)
+        twin.buffers_ = {**self.buffers_, "base": torch.zeros_like(self.buffers_["base"])}
+        return twin
+
+    def base_params(self) -> dict[str, Tensor]:
+        """No weights, no hidden biases, visible biases at the base."""
+        nothing = {name: torch.zeros_like(p) for name, p in self.params_.items()}
+        return {**nothing, "b": self.buffers_["base"].to(self.params_["b"].dtype)}
+
+    def base_log_partition(self) -> float:
+        """log Z₀ = Σ log(1 + e^{b⁰}) + H log 2."""
+        return float(softplus(self.buffers_["base"].double()).sum()) + self.hidden * math.log(2)
+
+    def base_sample(self, n: int, rng: Random) -> Tensor:
+        """Independent units: (n, N)."""
+        base = self.buffers_["base"].to(self.params_["b"].dtype)
+        return rng.bernoulli(torch.sigmoid(torch.cat([base, torch.zeros_like(self.params_["c"])])).repeat(n, 1))
+
+    def state_at(self, v: Tensor, rng: Random) -> Tensor:
+        """A state of the path is a whole configuration: (n, D) -> (n, N)."""
+        return self.chain(v, rng)
+
+    def visible_of(self, state: Tensor) -> Tensor:
+        """The visible units: (n, N) -> (n, D)."""
+        return self.layers(state)[0]
+
+    def log_f(self, state: Tensor) -> Tensor:
+        """−E(v, h): (n, N) -> (n,) nats."""
+        return -self.energy(*self.layers(state))
+
+    def log_ratio(self, state: Tensor, start: float | Tensor, end: float | Tensor) -> Tensor:
+        """log f_end − log f_start, with log f_β = (1 − β) b⁰·v − β E: (n, N) -> (n,) nats."""
+        leap = end - start
+        base = self.visible_of(state) @ self.buffers_["base"].to(state.dtype)
+        return (self.log_f(state) - base) * (leap.squeeze(1) if isinstance(leap, Tensor) else leap)
+
+    def move(self, state: Tensor, beta: float | Tensor, rng: Random) -> Tensor:
+        """One sweep at β: (n, N) -> (n, N)."""
+        return self.sweep(state, rng, beta)
+
+    def annealing_step(self, state: Tensor, start: float, end: float, rng: Random) -> tuple[Tensor, Tensor]:
+        """The log ratio, and a sweep at ``end``."""
+        return self.log_ratio(state, start, end), self.move(state, end, rng)
+
+    # Verbs ----------------------------------------------------------------------------------------------------------
+
+    def anneal(
+        self,
+        n: int = 1,
+        *,
+        given: Any = None,
+        hottest: float = 10.0,
+        coldest: float = 0.1,
+        sweeps: int = 200,
+        seed: int | None = None,
+    ) -> Lowest:
+        """Configurations of low energy by simulated annealing (Kirkpatrick, Gelatt and Vecchi 1983).
+
+        Args:
+            n: how many chains; each gives the configuration that it ends in.
+            given: one example with NaN for what is to be found; the rest is held fast.
+            hottest: temperature at the beginning, where 1 is the machine's own.
+            coldest: temperature at the end, reached by equal factors.
+            sweeps: from one to the other.
+            seed: decides the chains; None stands for the constructor's.
+        """
+        check_is_fitted(self, "params_")
+        if n < 1 or sweeps < 1 or not 0 < coldest <= hottest < math.inf:
+            raise UsageError(
+                f"anneal(n={n!r}, hottest={hottest!r}, coldest={coldest!r}, sweeps={sweeps!r}): it takes n and sweeps "
+                "of at least 1, and 0 < coldest <= hottest"
+            )
+        rng = Random(self.seed if seed is None else seed, f"{self.name}/anneal", self._where)
+        held = self._held(given, None, n)
+        uniform = torch.zeros_like(self.params_["b"])
+        with torch.no_grad(), self._threads(n):
+            v, h = self.layers(self.with_uniform_base().base_sample(n, rng))
+            state = torch.cat([held_fast(v, held), h], 1)
+            for temperature in np.geomspace(hottest, coldest, sweeps).tolist():
+                state = self.sweep(state, rng, 1 / temperature, held, uniform)
+            v, h = self.layers(state)
+            energy = self.energy(v, h)
+            order = energy.argsort(stable=True)
+        return Lowest(self._returned(v[order]), h[order].numpy(force=True), energy[order].numpy(force=True))
+
+    def visible_mean(self, chain: Tensor, rng: Random) -> Tensor:
+        """p(v_i = 1 | all other units), since the visible units are not independent given h: (B, N) -> (B, D)."""
+        return torch.sigmoid(self.layers(self.inputs(chain))[0])
+
+    def features(self, v: Tensor) -> Tensor:
+        """E[h | v], exact or by mean field, as the clamped phase does it: (B, D) -> (B, H)."""
+        if self._how_clamped() != "exact":
+            return self.mean_field(v, self.clamping_steps)
+        rows = max(1, _AT_ONCE // (self.hidden << len(self._inner.listed)))
+        return torch.cat([self._posterior_mean(x) for x in self.hidden_input(v).split(rows)])
+
+    def _posterior_mean(self, x: Tensor) -> Tensor:
+        bits, log_weight, inputs = self._hidden_sum(x)
+        posterior = log_weight.softmax(1)
+        return self._inner.joined(posterior @ bits, torch.einsum("bs,bsi->bi", posterior, torch.sigmoid(inputs)))
+
+    def reconstruction(self, v: Tensor) -> Tensor:
+        """Means of the visible units given the means of the hidden ones, by mean field from v on: (B, D) -> (B, D)."""
+        W, L, _, b, _ = self._parameters
+        x = b + self.features(v) @ W.T
+        return _mean_field(x, L, v, self.clamping_steps) if self._linked["L"] else torch.sigmoid(x)
+
+    def noise(self, n: int, rng: Random) -> Tensor:
+        """Fair coins: (n, D)."""
+        return self.visible_of(self.with_uniform_base().base_sample(n, rng))
+
+    def log_likelihood(
+        self,
+        X: Any,
+        *,
+        exact: bool | None = None,
+        chains: int = 100,
+        temperatures: int = 10_000,
+        burn_in: int = 1_000,
+        report: Report | None = None,
+    ) -> Estimate:
+        """As for every energy-based model; the method says where log Σ_h e^−E(v, h) had to be estimated too."""
+        found = super().log_likelihood(
+            X, exact=exact, chains=chains, temperatures=temperatures, burn_in=burn_in, report=report
+        )
+        if self.sums_out:
+            return found
+        how = (
+            f"log Σ_h e^−E(v, h) of each example by annealing its hidden units, {_ESTIMATE_CHAINS} chains, "
+            f"{_ESTIMATE_STEPS} temperatures, on average too small"
+        )
+        return replace(found, kind="estimate", notes=(*found.notes, how))
+
+    # What the rest of the house asks --------------------------------------------------------------------------------
+
+    @property
+    def encoding(self) -> Encoding:
+        """Zeros and ones."""
+        return Binary(self.binarise)
+
+    def principle(self) -> CD | PCD | PT | Exact:
+        """The learning principle; PCD() where none was given."""
+        return PCD() if self.learning is None else self.learning
+
+    def begin(self, X: Any, validation: Any = None, y: Any = None, validation_y: Any = None) -> Training:
+        """Check arguments and data, make the first parameters, and return the training that has not begun.
+
+        Raises:
+            UsageError: the mask does not fit, or ``clamping="exact"`` would list too many configurations.
+        """
+        for kept in ("_masks", "_links", "_split", "_hidden_split"):
+            self.__dict__.pop(kept, None)
+        return super().begin(X, validation, y, validation_y)
+
+    def layout(self) -> dict[str, tuple[int | None, ...]]:
+        """Shapes of everything that a fitted machine consists of, but for its encoding."""
+        D, H = self.n_features_in_, self.hidden
+        chains: dict[str, tuple[int | None, ...]] = {"buffers.particles": (None, D + H)}
+        return {
+            **{"params.W": (D, H), "params.L": (D, D), "params.J": (H, H), "params.b": (D,), "params.c": (H,)},
+            **{"buffers.base": (D,), "buffers.mask": (D + H, D + H)},
+            **(chains if isinstance(self.principle(), PCD | PT) else {}),
+        }
+
+    def initialise(self, rows: Tensor, rng: Random) -> dict[str, Tensor]:
+        """Small random weights to and among the hidden units, none yet among the visible, biases at frequencies."""
+        D, H = rows.shape[1], self.hidden
+        self.buffers_["base"] = self.marginals(rows).float()
+        self.buffers_["mask"] = connections(self.mask, D, H).to(rows.device)
+        if self.clamping == "exact" and self._spread() > _SPREAD_MOST:
+            raise UsageError(
+                f"BoltzmannMachine(hidden={H}, clamping='exact'): 2^{len(self._inner.listed)} hidden configurations "
+                "are too many to list; take clamping='mean-field' or 'gibbs', fewer hidden units or a mask"
+            )
+        among = torch.triu(0.01 * rng.normal((H, H)), 1)
+        first = {"W": 0.01 * rng.normal((D, H)), "L": torch.zeros(D, D), "J": among + among.T}
+        for name, mask in self.masks.items():
+            first[name] *= mask.cpu()
+        return {**first, "b": self.buffers_["base"].clone(), "c": torch.zeros(H)}
+
+    def monitor(self, train: Tensor, validation: Tensor | None, rng: Random) -> Metrics:
+        """Free energy, or its bound, and reconstruction of a few rows of each split."""
+        figures: Metrics = {}
+        for split, v in (("train", train), ("validation", validation)):
+            if v is not None:
+                means = self.reconstruction(v).clamp(1e-7, 1 - 1e-7)
+                figures[f"{split}_free_energy"] = float(self._watched_free_energy(v).mean())
+                figures[f"{split}_reconstruction"] = float(
+                    -(torch.xlogy(v, means) + torch.xlogy(1 - v, 1 - means)).sum(1).mean()
+                )
+        if validation is not None:
+            figures["free_energy_gap"] = figures["validation_free_energy"] - figures["train_free_energy"]
+        return figures
+
+    def _watched_free_energy(self, v: Tensor) -> Tensor:
+        if self._how_clamped() == "exact":
+            return self.free_energy(v)
+        return self.variational_free_energy(v, self.mean_field(v, self.clamping_steps))
+
+    @property
+    def W_(self) -> Array:  # noqa: N802
+        """Weights between the layers (D, H)."""
+        return self._view("W")
+
+    @property
+    def L_(self) -> Array:  # noqa: N802
+        """Weights within the visible layer (D, D)."""
+        return self._view("L")
+
+    @property
+    def J_(self) -> Array:  # noqa: N802
+        """Weights within the hidden layer (H, H)."""
+        return self._view("J")
+
+    @property
+    def b_(self) -> Array:
+        """Visible biases (D,)."""
+        return self._view("b")
+
+    @property
+    def c_(self) -> Array:
+        """Hidden biases (H,)."""
+        return self._view("c")
+
+    def _view(self, name: str) -> Array:
+        view: Array = self.params_[name].numpy(force=True)
+        return view
+
+
+@dataclass(frozen=True)
+class Split:
+    """Units of a graph, apart: those that an enumeration lists, and loose ones that are not joined to each other."""
+
+    listed: Tensor
+    loose: Tensor
+
+    @classmethod
+    def of(cls, mask: Tensor) -> Split:
+        """A large set of loose units, found greedily: always the unit with the fewest connections that still can."""
+        joined = mask.numpy(force=True) > 0
+        free, apart = np.ones(len(joined), bool), np.zeros(len(joined), bool)
+        for unit in np.argsort(joined.sum(1), kind="stable"):
+            if free[unit]:
+                apart[unit] = True
+                free &= ~joined[unit]
+        listed, loose = (torch.from_numpy(np.flatnonzero(units)).to(mask.device) for units in (~apart, apart))
+        return cls(listed, loose)
+
+    def joined(self, listed: Tensor, loose: Tensor) -> Tensor:
+        """Values of both kinds, each in its place: (S, R), (S, N − R) -> (S, N)."""
+        whole = listed.new_empty(len(listed), len(self.listed) + len(self.loose))
+        whole[:, self.listed], whole[:, self.loose] = listed, loose
+        return whole
+
+
+def connections(mask: Any, D: int, H: int) -> Tensor:
+    """A mask as the constructor takes it, as zeros and ones with a zero diagonal: (N, N) float32.
+
+    Raises:
+        UsageError: it is not symmetric, has another shape, or holds something else.
+    """
+    N = D + H
+    if isinstance(mask, str) and mask == "bipartite":
+        found = torch.zeros(N, N)
+        found[:D, D:] = found[D:, :D] = 1
+        return found
+    if mask is None or isinstance(mask, str):
+        return 1 - torch.eye(N)
+    given = np.asarray(mask)
+    if given.shape != (N, N):
+        raise UsageError(f"mask has shape {given.shape}, but {D} visible and {H} hidden units need ({N}, {N})")
+    if not np.isin(given, (0, 1)).all() or (given != given.T).any():
+        raise UsageError("mask has to be symmetric and to hold only zeros and ones: 1 where two units are connected")
+    return torch.from_numpy(given.astype(np.float32)).fill_diagonal_(0)
+
+
+def _noise(x: Tensor, rng: Random) -> Tensor:
+    """A logistic draw for each unit, which is on where its input exceeds it: (B, K)."""
+    return rng.uniform(tuple(x.shape)).to(x.dtype).logit_()
+
+
+def _thresholds(
+    x: Tensor,
+    rng: Random,
+    bias: Tensor,
+    other: Tensor,
+    weights: Tensor,
+    beta: float | Tensor,
+    given: Tensor | None = None,
+) -> Tensor:
+    """What the input of a layer's units from within the layer has to exceed for them to be on.
+
+    Args:
+        x: the layer (B, K).
+        rng: the stream to draw from.
+        bias: at β, (K,) or (B, K).
+        other: the other layer (B, M).
+        weights: from there, (M, K).
+        beta: their factor; a number, or one for each row (B, 1).
+        given: values to hold fast, (B, K) with NaN where they are free.
+    """
+    t = _noise(x, rng).sub_(bias)
+    t = t.sub_(beta * (other @ weights)) if isinstance(beta, Tensor) else t.addmm_(other, weights, alpha=-beta)
+    if given is not None:  # a threshold that no input reaches, or that every one does
+        t.masked_fill_(given == 0, math.inf).masked_fill_(given == 1, -math.inf)
+    return t
+
+
+def _draw_layer(x: Tensor, t: Tensor, weights: Tensor, linked: bool, beta: float | Tensor) -> None:
+    """Draw the units of a layer one after the other, in place.
+
+    Args:
+        x: the layer (B, K).
+        t: its thresholds (B, K).
+        weights: among its units, (K, K).
+        linked: whether there are any.
+        beta: their factor; a number, or one for each row (B, 1).
+    """
+    if not linked:
+        x.copy_(t < 0)
+        return
+    rows = beta if isinstance(beta, Tensor) else None
+    scale = 1.0 if isinstance(beta, Tensor) else beta
+    for first in range(0, x.shape[1], SWEEP_BLOCK):
+        block = slice(first, first + SWEEP_BLOCK)
+        own, before = x[:, block], weights[block, block].triu(1)
+        if rows is not None:
+            threshold = t[:, block] - rows * (x @ weights[:, block] - own @ before)
+        else:
+            before = before if scale == 1.0 else before.mul_(scale)
+            threshold = torch.addmm(t[:, block], x, weights[:, block], alpha=-scale).addmm_(own, before)
+        if x.device.type != "cpu":
+            own.copy_(_settled(threshold, before, rows))
+            continue
+        for chains in range(0, len(x), _TOGETHER):
+            part = slice(chains, chains + _TOGETHER)
+            own[part] = _settled_here(threshold[part], before, None if rows is None else rows[part])
+
+
+def _settled(t: Tensor, before: Tensor, rows: Tensor | None = None) -> Tensor:
+    """The fixed point x = [β x T > t] of a block, T its weights from earlier to later units: (B, K), (K, K) -> (B, K).
+
+    After k rounds the first k units stand still, so it takes at most K; three or four as a rule. ``rows`` are the β of
+    the rows where T does not contain it.
+    """
+    x = (t < 0).to(t.dtype)
+    while True:
+        moved = x @ before
+        newer = ((moved if rows is None else moved * rows) > t).to(t.dtype)
+        if torch.equal(newer, x):
+            return x
+        x = newer
+
+
+def _settled_here(t: Tensor, before: Tensor, rows: Tensor | None = None) -> Tensor:
+    """The same on a CPU, with NumPy's small operations, which cost half as much as torch's."""
+    threshold, T, moved = t.numpy(), before.numpy(force=True), np.empty(t.shape, t.numpy().dtype)
+    on = threshold < 0
+    x, bits = on.astype(moved.dtype), on.tobytes()
+    while True:
+        np.dot(x, T, out=moved)
+        if rows is not None:
+            moved *= rows.numpy()
+        np.greater(moved, threshold, out=on)
+        last, bits = bits, on.tobytes()
+        if bits == last:
+            return torch.from_numpy(x)
+        x[...] = on
+
+
+def _mean_field(x: Tensor, weights: Tensor, start: Tensor, steps: int) -> Tensor:
+    """Towards mu = σ(x + mu · weights), half the way at each step: (B, K)."""
+    mu = start
+    for _ in range(steps):
+        mu = 0.5 * (mu + torch.sigmoid(torch.addmm(x, mu, weights)))
+    return mu
+
+
+def _half_quadratic(x: Tensor, weights: Tensor) -> Tensor:
+    """½ xᵀ · weights · x: (B, K) -> (B,)."""
+    return 0.5 * ((x @ weights) * x).sum(-1)
+
+
+def _one_of(p: Tensor, rng: Random) -> Tensor:
+    """The number of one entry of each row, drawn with its probability: (B, S) -> (B,)."""
+    cumulated = p.cumsum(1)
+    u = rng.uniform((len(p), 1)).to(p.dtype) * cumulated[:, -1:]
+    return (u >= cumulated).sum(1).clamp_(max=p.shape[1] - 1)
