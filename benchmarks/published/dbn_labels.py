@@ -1,0 +1,83 @@
+"""Deep belief network of 500-500-2000 hidden units with labels: test error of the generative classifier on MNIST.
+
+Published: 1.25% (Hinton, Osindero and Teh 2006, section 6.1): greedy learning with the labels joined to the top, then
+up-down learning, in batches of 10 for hundreds of epochs; permutation-invariant, a week of one processor of its day.
+Prediction: the label of the lowest free energy at the means of a pass up.
+
+Here: intensities as probabilities, drawn afresh at every visit, batches of 100; greedy learning by CD-1, then up-down.
+Settings are looked at with --validate (50,000 images to learn from, 10,000 to look at). Without it: one training on all
+60,000, and the test images once. The whole setting takes hours on one core; --epochs (for each layer) and --tuning
+(epochs of up-down) make it shorter, and the table gives the error before and after up-down learning.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from _common import Check, Result, main, tell, watch
+from reverie import CD, DeepBeliefNetwork, UpDown, data
+from reverie.learning.loop import Progress
+
+HIDDEN = (500, 500, 2000)
+EPOCHS, TUNING, BATCH, LEARNING_RATE = 30, 300, 100, 0.1
+LEARNING = CD(momentum=0.9, l2=2e-4)
+FINETUNE = {"learning_rate": 0.05, "steps": 3, "momentum": 0.5, "l2": 1e-4}
+PUBLISHED, REQUIRED = 1.25, 1.5
+COLUMNS = ["network", "trained on", "scored on", "error, %", "wrong"]
+
+
+def measure(quick: bool, validate: bool, epochs: int, tuning: int, seed: int, save: str) -> Result:
+    """Learn greedily, count, learn up-down, count."""
+    dataset = data.load("mnist")
+    parts = [dataset.train] if validate else [dataset.train, dataset.validation]
+    x, y = (np.concatenate([getattr(part, name) for part in parts]) for name in ("x", "y"))
+    held_out, scored = (dataset.validation, "validation") if validate else (dataset.test, "test")
+    if quick:
+        x, y, epochs, tuning = x[:2000], y[:2000], 1, 2
+    model = DeepBeliefNetwork(
+        HIDDEN,
+        labels=True,
+        finetune=UpDown(epochs=tuning, **FINETUNE),
+        epochs=epochs,
+        batch_size=BATCH,
+        learning_rate=LEARNING_RATE,
+        learning=LEARNING,
+        binarise="dynamic",
+        seed=seed,
+        device="cpu",
+    )
+    greedy: list[int] = []
+
+    def hear(progress: Progress) -> None:
+        """The error at the end of greedy learning, and from time to time on watched images."""
+        if progress.epoch_done and progress.epoch == len(HIDDEN) * epochs and validate:
+            greedy.append(wrong())
+        if progress.epoch_done and "validation_error" in progress.metrics:
+            tell(f"error on 1,000 watched images: {100 * progress.metrics['validation_error']:.1f}%")
+
+    def wrong() -> int:
+        return int((model.predict(held_out.x) != held_out.y).sum())
+
+    watched = {"validation": held_out.x[:1000], "validation_y": held_out.y[:1000]} if validate else {}
+    model.fit(x, y, **watched, listeners=[watch(1), hear])
+    if save:
+        model.save(save)
+    found = {"greedy": greedy[0]} if greedy else {}
+    found["greedy, then up-down"] = wrong()
+    n, trained = len(held_out.y), f"{len(x):,}"
+    rows = [[f"reverie, {how}", trained, scored, 100 * count / n, str(count)] for how, count in found.items()]
+    error = 100 * found["greedy, then up-down"] / n
+    return Result(
+        COLUMNS,
+        [["Hinton, Osindero and Teh (published)", "60,000", "test", PUBLISHED, "125"], *rows],
+        [
+            f"{HIDDEN} hidden units; {epochs} epochs a layer at {LEARNING_RATE:g}, {LEARNING}; then {tuning} epochs of "
+            f"up-down learning, {FINETUNE}; batches of {BATCH}, seed {seed}."
+        ],
+        [Check(f"{scored} error, %", error, REQUIRED)],
+        {"wrong": found, "history": model.history_},
+    )
+
+
+if __name__ == "__main__":
+    main(__doc__, measure, validate=False, epochs=EPOCHS, tuning=TUNING, seed=0, save="")
