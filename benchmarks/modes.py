@@ -103,4 +103,4 @@ def _how(found: Any) -> str:
 
 
 if __name__ == "__main__":
-    main(__doc__, measure, epochs=30, draws=2000, steps=100, temperatures=12)
+    main(__doc__, measure, epochs=20, draws=1000, steps=100, temperatures=10)

@@ -275,7 +275,7 @@ def test_unknown_models_are_refused_with_a_suggestion():
 
     with pytest.raises(UsageError, match="did you mean rbm"):
         registry.get("rmb")
-    with pytest.raises(UsageError, match="there are rbm"):
+    with pytest.raises(UsageError, match="there are boltzmann, rbm"):
         registry.get("transformer")
 
 

@@ -26,8 +26,10 @@ VERBS = ("sample", "score_samples", "score", "log_likelihood", "transform", "rec
 QUICK = {"burn_in": 3}
 
 
-def data(binarise: Any = None) -> np.ndarray:
+def data(binarise: Any = None, real: bool = False) -> np.ndarray:
     rng = np.random.default_rng(0)
+    if real:
+        return rng.normal(2, 3, size=(ROWS, *SHAPE)).astype(np.float32)
     if binarise in ("fixed", "dynamic"):
         return rng.uniform(size=(ROWS, *SHAPE)).astype(np.float32)
     if binarise is not None:
@@ -55,7 +57,12 @@ class Case:
 
     @property
     def x(self) -> np.ndarray:
-        return data(dict(self.arguments).get("binarise"))
+        return data(dict(self.arguments).get("binarise"), not self.binary)
+
+    @property
+    def binary(self) -> bool:
+        """Whether the model takes zeros and ones, and its probabilities are counted."""
+        return "binarise" in {p.name for p in parameters.schema(self.cls)}
 
     def __str__(self) -> str:
         return " ".join([self.name, *(str(v) for _, v in self.arguments)]).split("(")[0]
@@ -115,7 +122,7 @@ def assert_same_model(one: Any, other: Any) -> None:
     assert one.history_ == other.history_
     assert tensors(one).keys() == tensors(other).keys()
     for name, tensor in tensors(one).items():
-        assert torch.equal(tensor, tensors(other)[name]), name
+        assert np.array_equal(tensor.numpy(), tensors(other)[name].numpy(), equal_nan=True), name
 
 
 def answers(model: Any, x: np.ndarray) -> dict[str, Any]:
@@ -173,7 +180,7 @@ def test_fit_returns_the_model_with_its_attributes(case):
     assert model.n_features_in_ == 12
     assert model.dtype_ == case.x.dtype
     assert model.n_iter_ == len(model.history_) == model.planned_epochs
-    assert all(t.isfinite().all() for t in tensors(model).values())
+    assert all(t.isfinite().all() for t in model.params_.values())
 
 
 @each_case
@@ -243,7 +250,7 @@ def run_batches(training: Any, batches: int, monkeypatch: pytest.MonkeyPatch) ->
 @each_case
 @pytest.mark.parametrize("batches", [1, 3, 4, 7, 11])
 def test_a_resumed_training_gives_the_same_bits(case, batches, monkeypatch, tmp_path):
-    """Stopped after any of its first 12 batches (mid-epoch, at an epoch's end), written, read by another process's objects.
+    """Stopped after any of its first 12 batches (mid-epoch, at an epoch's end), written, read by another's objects.
 
     What counts is bit for bit the same: parameters, buffers such as persistent chains, history, and all answers.
     """
@@ -327,7 +334,7 @@ def test_scores_are_one_number_an_example_and_their_mean(case):
         scores = model.score_samples(case.x)
         assert (scores.shape, scores.dtype) == ((ROWS,), np.float64)
         assert np.isfinite(scores).all()
-        assert (scores <= 0).all(), "log-probabilities of discrete data are at most zero"
+        assert not case.binary or (scores <= 0).all(), "log-probabilities of discrete data are at most zero"
         assert model.score(case.x) == pytest.approx(scores.mean())
         estimate = model.log_likelihood(case.x)
         assert isinstance(estimate, Estimate)
@@ -355,7 +362,7 @@ def test_scores_do_not_depend_on_the_company(case):
 @each_case
 def test_probabilities_of_everything_sum_to_one(case):
     """All 2⁸ examples of eight bits: what is called an exact log-likelihood is normalised."""
-    if case.arguments and dict(case.arguments).get("binarise") is not None:
+    if not case.binary or dict(case.arguments).get("binarise") is not None:
         return
     everything = (np.arange(256)[:, None] >> np.arange(8) & 1).astype(np.uint8)
     model = case.make().fit(everything[::5])
@@ -366,7 +373,7 @@ def test_probabilities_of_everything_sum_to_one(case):
 @each_case
 def test_the_baseline_is_the_likelihood_of_independent_columns(case):
     """By hand for bits: add-one smoothing of each column's frequency."""
-    if dict(case.arguments).get("binarise") is not None:
+    if not case.binary or dict(case.arguments).get("binarise") is not None:
         return
     model, x = case.make().fit(case.x), case.x.reshape(ROWS, -1)
     p = (x[:15].sum(0) + 1) / 17
@@ -449,8 +456,8 @@ def test_protocols_are_kept_by_those_who_claim_them(case):
         phase, chain = model.clamped(v, Random())
         statistics = phase.statistics
         biases = {name for pair in model.interactions.values() for name in pair}
-        assert biases == set(statistics)
-        assert set(model.params_) == biases | set(model.interactions)
+        assert biases <= set(statistics), "what no matrix couples, such as squares, is a bias alone"
+        assert set(model.params_) == set(statistics) | set(model.interactions)
         for name, (rows, columns) in model.interactions.items():
             assert model.params_[name].shape == (statistics[rows].shape[1], statistics[columns].shape[1])
         assert {k: t.shape[1:] for k, t in model.statistics(v, chain).items()} == {

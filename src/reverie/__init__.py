@@ -8,6 +8,11 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "BoltzmannMachine": "reverie.models.boltzmann",
+    "GaussianBernoulliRBM": "reverie.models.gaussian_rbm",
+    "DeepBeliefNetwork": "reverie.models.dbn",
+    "UpDown": "reverie.learning.wake_sleep",
+    "Discriminative": "reverie.learning.gradient",
     "RBM": "reverie.models.rbm",
     "CD": "reverie.learning.contrastive",
     "PCD": "reverie.learning.contrastive",
@@ -19,13 +24,35 @@ _HOMES = {
     "load": "reverie.registry",
     "ReverieError": "reverie.errors",
 }
-__all__ = ["CD", "PCD", "PT", "RBM", "Estimate", "Exact", "ReverieError", "Run", "Trajectory", "__version__", "load"]
+__all__ = [
+    "CD",
+    "PCD",
+    "PT",
+    "RBM",
+    "BoltzmannMachine",
+    "DeepBeliefNetwork",
+    "Discriminative",
+    "Estimate",
+    "Exact",
+    "GaussianBernoulliRBM",
+    "ReverieError",
+    "Run",
+    "Trajectory",
+    "UpDown",
+    "__version__",
+    "load",
+]
 
 if TYPE_CHECKING:
     from reverie.contract import Estimate
     from reverie.energy import Trajectory
     from reverie.errors import ReverieError
     from reverie.learning.contrastive import CD, PCD, PT, Exact
+    from reverie.learning.gradient import Discriminative
+    from reverie.learning.wake_sleep import UpDown
+    from reverie.models.boltzmann import BoltzmannMachine
+    from reverie.models.dbn import DeepBeliefNetwork
+    from reverie.models.gaussian_rbm import GaussianBernoulliRBM
     from reverie.models.rbm import RBM
     from reverie.registry import load
     from reverie.run import Run

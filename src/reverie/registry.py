@@ -13,10 +13,25 @@ if TYPE_CHECKING:
     from reverie.model import Model
 
 _MODELS = {
+    "boltzmann": (
+        "reverie.models.boltzmann",
+        "BoltzmannMachine",
+        "Boltzmann machine: binary units, every two of them connected, trained by maximum likelihood",
+    ),
     "rbm": (
         "reverie.models.rbm",
         "RBM",
-        "restricted Boltzmann machine for binary data, trained by contrastive divergence",
+        "restricted Boltzmann machine for binary, real, categorical or mixed data, trained by contrastive divergence",
+    ),
+    "gaussian-rbm": (
+        "reverie.models.gaussian_rbm",
+        "GaussianBernoulliRBM",
+        "Gaussian-Bernoulli RBM: binary features of real-valued data, with a variance for every column",
+    ),
+    "dbn": (
+        "reverie.models.dbn",
+        "DeepBeliefNetwork",
+        "deep belief network: RBMs stacked and trained layer by layer, then fine-tuned",
     ),
 }
 

@@ -140,4 +140,6 @@ def _ceiling(model: Scored, facts: Mapping[str, float | str]) -> Estimate:
 def _trust(estimate: Estimate) -> str:
     if estimate.kind == "exact":
         return "log Z exact, ± two standard errors over the examples"
+    if estimate.kind == "lower bound":
+        return "a lower bound, log Z exact"
     return f"{estimate.kind}, {estimate.verdict}: between {estimate.low:.2f} and {estimate.high:.2f}"

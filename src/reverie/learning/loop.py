@@ -125,7 +125,8 @@ class Training:
         """Train until the epochs are over or a listener has set ``stop`` to its reason.
 
         Raises:
-            DivergedError: parameters that are no longer finite; the model then holds the last finite ones.
+            DivergedError: parameters that are no longer finite; the model then holds the last finite ones. Or finite
+                ones that are no model of the data, where the model has a ``check_learned`` that says so.
             OutOfMemoryError: names a batch size to try.
         """
         clock = _Clock(self, tuple(listeners))
@@ -133,6 +134,8 @@ class Training:
             with torch.no_grad(), threads_for(self.batch_size * max(p.numel() for p in self.model.params_.values())):
                 while not self.done and not self.stop:
                     self._run_epoch(clock)
+                if self.done and hasattr(self.model, "check_learned"):
+                    self.model.check_learned(self._prepared(self.data, "monitor/train"))
         except (MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
                 raise
