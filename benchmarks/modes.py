@@ -3,11 +3,12 @@
 Between a zero and a one there is nothing that looks like either, so a chain that stands at one never sees the other. A
 machine whose negative chains cannot cross does not know how much probability it has where they are not.
 
-Protocol: the zeros and ones among MNIST's 50,000 training images, pixels > 127; 20 hidden units, so that the mass of
+Protocol: the zeros and ones among MNIST's 50,000 training images, pixels > 127; 12 hidden units, so that the mass of
 the ones under the machine itself is known: 20,000 exact draws (a hidden configuration by its enumerated probability,
 then the image), told apart by a logistic regression fitted to the training images. Exact log-likelihood on the
-validation images of both digits. Draws: so many Gibbs steps from noise; parallel tempering; tempering along the epochs
-of the training. Required: tempered learning and tempered draws within 0.02 of the data's mass.
+validation images of both digits. Draws: so many Gibbs steps from noise; and of the machine that tempering has trained,
+parallel tempering, and tempering along the epochs of the training (a quarter of the steps, since it has more rungs).
+Required: the machine of tempered learning, and its tempered draws, within 0.02 of the data's mass.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ from sklearn.linear_model import LogisticRegression
 from _common import Check, Result, main, say
 from reverie import CD, PCD, PT, RBM, Trajectory, data
 
-HIDDEN = 20
+HIDDEN = 12
 WAYS = {
     "CD-10": (0.05, CD(steps=10)),
     "PCD-1": (0.05, PCD()),
-    "PT, 10 temperatures": (0.05, PT(particles=200)),
+    "PT, 14 temperatures": (0.05, PT(steps=2, temperatures=14)),
 }
 
 
@@ -64,17 +65,18 @@ def measure(epochs: int, draws: int, steps: int, temperatures: int) -> Result:
         model.fit(train, listeners=[path])
         say(f"{way}: drawing")
         own = ones(exact_draws(model, 20_000))
-        line = model.temper(draws, temperatures=temperatures, steps=steps)
-        along = model.temper(draws, along=path.models[:-1], steps=steps)
-        found = [ones(model.sample(draws, burn_in=steps)), ones(line.samples), ones(along.samples)]
-        rows.append([way, model.log_likelihood(validation).value, own, *found, *map(_how, (line, along))])
+        found: list[str | float] = [ones(model.sample(draws, burn_in=steps)), "", "", "", ""]
         if isinstance(learning, PT):
-            error = 2 * math.sqrt(truth * (1 - truth) / draws)
+            line = model.temper(draws, temperatures=temperatures, steps=steps)
+            along = model.temper(draws, along=path.models[:-1], steps=steps // 4)
+            found[1:] = [ones(line.samples), ones(along.samples), _how(line), _how(along)]
             checks = [
                 Check("PT: the machine's mass of ones, off the data's by", abs(own - truth), 0.02),
-                Check("PT: parallel tempering's mass of ones, off the data's by", abs(found[1] - truth), 0.02),
-                Check("PT: its draws, off the machine's own mass (2 standard errors)", abs(found[1] - own), error),
+                Check(
+                    "PT: parallel tempering's mass of ones, off the data's by", abs(ones(line.samples) - truth), 0.02
+                ),
             ]
+        rows.append([way, model.log_likelihood(validation).value, own, *found])
     return Result(
         [
             "learning",
@@ -103,4 +105,4 @@ def _how(found: Any) -> str:
 
 
 if __name__ == "__main__":
-    main(__doc__, measure, epochs=20, draws=1000, steps=100, temperatures=10)
+    main(__doc__, measure, epochs=30, draws=500, steps=2000, temperatures=16)

@@ -90,7 +90,9 @@ class Picture:
     """Images that a model offers of itself, for its report: filters, a chain as a film strip.
 
     ``images`` is (n, *data shape); ``columns`` is the number of images in a row of the sheet; ``diverging`` marks
-    signed values around zero (filters), shown on a two-sided scale instead of from black to white.
+    signed values around zero (filters), shown on a two-sided scale instead of from black to white, which other
+    pictures have at the ends of the data's range. ``rows`` names the rows where each has a meaning of its own: they
+    are then kept whole.
     """
 
     title: str
@@ -98,6 +100,7 @@ class Picture:
     images: NDArray[np.floating[Any]]
     columns: int
     diverging: bool = False
+    rows: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

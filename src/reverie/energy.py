@@ -30,13 +30,21 @@ from reverie.learning.contrastive import Contrastive, State
 from reverie.learning.loop import Progress, Training
 from reverie.model import ROWS, Array, Model
 from reverie.random import Random
-from reverie.tempering import Exchange, Tempered, exchange, parallel_tempering, straight, trajectory_tempering
+from reverie.tempering import (
+    Exchange,
+    Tempered,
+    exchange,
+    parallel_tempering,
+    straight,
+    trajectory_tempering,
+    tuned,
+)
 from reverie.units import Bernoulli, Gaussian
 
-WEIGHED = 2**16
-"""Visible configurations up to which all of them are weighed."""
+WEIGHED, WEIGHING_WORK = 2**16, 2**28
+"""Visible configurations, and terms of the sum for Z, up to which all of them are weighed."""
 RUNGS, ABREAST, LADDER_WORK = 8, 8, 2e9
-"""Temperatures and chains of the picture of tempering (64 images fit a sheet), and the multiply-adds it may cost."""
+"""Temperatures and chains at each of the picture of tempering, and the multiply-adds it may cost."""
 
 
 class EnergyModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
@@ -79,6 +87,11 @@ class EnergyModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
     def log_density(self, v: Tensor) -> Tensor:
         """Unnormalised log p(v) of examples: (B, D) -> (B,) nats."""
         return -self.free_energy(v)
+
+    @property
+    def sums_out(self) -> bool:
+        """Whether F(v) is exact."""
+        return True
 
     def complete(self, v: Tensor, rng: Random) -> Tensor:
         """Examples with what a visible configuration has besides, drawn given them: (B, D) -> (B, D) or more."""
@@ -407,7 +420,7 @@ class EnergyModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
             most: how many configurations to show.
         """
         unit = self.x_unit
-        if unit.configurations > WEIGHED:
+        if unit.configurations > WEIGHED or self.enumeration_cost() > WEIGHING_WORK or not self.sums_out:
             return None
         with torch.no_grad():
             v = unit.configuration(torch.arange(int(unit.configurations), device=self._where))
@@ -464,22 +477,28 @@ class EnergyModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
         )
 
     def _temperatures(self, rng: Random) -> Picture:
-        """A row of chains at each rung from the base to the machine, after some steps with exchanges."""
+        """A row of chains at each rung from the base to the machine, after some steps with exchanges.
+
+        A first third of the steps finds places for the rungs between which exchanges are accepted equally often.
+        """
         cost = RUNGS * ABREAST * sum(p.numel() for p in self.params_.values())
-        steps = int(np.clip(LADDER_WORK // cost, 20, 500))
+        steps = int(np.clip(LADDER_WORK // cost, 20, 300))
         betas = np.linspace(0, 1, RUNGS).tolist()
         chains = Exchange.at(torch.stack([self.base_sample(ABREAST, rng) for _ in betas]))
+        exchange(straight(self, betas), chains, math.ceil(steps / 2), rng)
+        betas, chains = tuned(betas, chains.acceptance), Exchange.at(chains.state)
         exchange(straight(self, betas), chains, steps, rng)
         accepted = ", ".join(f"{share:.0%}" for share in chains.acceptance.tolist())
         seen = self._without_label(self.visible_of(chains.state.flatten(0, 1)))
         return Picture(
             "Chains at several temperatures",
-            f"A row for each of β = {', '.join(f'{beta:.2f}' for beta in betas)}, from independent columns to the "
-            f"machine itself, after {steps} steps. Of the exchanges between neighbouring rows, {accepted} were "
-            f"accepted; {chains.round_trips:.1f} round trips per state and thousand steps. Where a pair accepts next to "
-            "none, the line from the base has a gap there, and tempering needs more temperatures.",
+            f"From independent columns (β = 0) down to the machine itself (β = 1), after {steps} steps in which "
+            f"neighbouring rows offered each other their chains. From top to bottom, {accepted} of the exchanges were "
+            f"accepted, with {chains.round_trips:.1f} ways through all rows and back for a chain and thousand steps. "
+            "Where next to none is accepted, draws by tempering need more temperatures.",
             self._returned(seen).astype(np.float32),
             columns=ABREAST,
+            rows=tuple(f"β = {beta:.2f}" for beta in betas),
         )
 
     @property

@@ -41,6 +41,7 @@ from reverie.evidence.likelihood import Report
 from reverie.evidence.summary import Evidence, gather, verdict
 from reverie.learning.loop import Listener, Progress, Training
 from reverie.model import Model
+from reverie.units import Bernoulli
 
 FORMAT = 1
 CHECKPOINT_SECONDS = 10.0
@@ -115,6 +116,15 @@ class Run:
     def model(self) -> Model:
         """The fitted model, verified."""
         return registry.load(self.path / "model")
+
+    def unfitted(self) -> Model:
+        """An estimator with the arguments of the run."""
+        cls = registry.get(self.config.model)
+        return cls(**parameters.from_json(cls, self.config.parameters))
+
+    def white(self, model: Model) -> float | None:
+        """The value of what the model draws that is shown as white: 1 where it deals in zeros and ones."""
+        return 1.0 if isinstance(model.x_unit, Bernoulli) else self.config.data.maximum
 
     def dataset(self) -> Dataset:
         """The data, read again with the same options.
@@ -272,8 +282,9 @@ def draw_samples(run: Run, model: Model | None = None) -> Path:
     model = model or run.model()
     samples = np.asarray(model.sample(_SAMPLES), dtype=np.float32)
     images = samples if len(model.shape_) in (2, 3) else samples.reshape(1, _SAMPLES, -1)
+    high = run.white(model)
     with files.pending(run.path / "samples.png") as temporary:
-        data.sheet(images).save(temporary, format="PNG")
+        data.sheet(images, low=None if high is None else 0.0, high=high).save(temporary, format="PNG")
     return run.path / "samples.png"
 
 
@@ -395,9 +406,8 @@ def _begin(model: Model, dataset: Dataset) -> Training:
 
 def _same_model(run: Run, given: Model | None) -> Model:
     config = run.config
-    cls = registry.get(config.model)
     if given is None:
-        return cls(**parameters.from_json(cls, config.parameters))
+        return run.unfitted()
     now = parameters.to_json(given)
     changed = [name for name, value in config.parameters.items() if now.get(name) != value]
     if given.name != config.model or changed:

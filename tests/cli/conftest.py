@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -100,3 +101,32 @@ def trained(invoke: Invoke, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(trained: Path, tmp_path: Path) -> Path:
     """A finished run to do as one likes with."""
     return Path(shutil.copytree(trained, tmp_path / "run"))
+
+
+@pytest.fixture(scope="session")
+def labelled(invoke: Invoke, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run on images whose left half is on in class 3 and whose right half is on in class 7; ``halves.npz``
+    beside it holds them. Not to be written to."""
+    folder = tmp_path_factory.mktemp("labelled")
+    rng = np.random.default_rng(0)
+    y = rng.choice([3, 7], 240)
+    x = np.zeros((240, 4, 4), np.uint8)
+    x[y == 3, :, :2] = x[y == 7, :, 2:] = 1
+    np.savez(folder / "halves.npz", x=x ^ (rng.random(x.shape) < 0.05).astype(np.uint8), y=y)
+    words = ("--set", "hidden=6", "--set", "epochs=30", "--set", "learning_rate=0.3", "--set", "labels=true")
+    outcome = invoke("fit", "rbm", folder / "halves.npz", *words, "--out", folder / "run")
+    assert outcome.code == 0, outcome.err
+    return folder / "run"
+
+
+@pytest.fixture(scope="session")
+def real(invoke: Invoke, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of a model of real values on small images from 0 to 255. Not to be written to."""
+    folder = tmp_path_factory.mktemp("real")
+    grey = np.random.default_rng(0).normal(60, 40, (200, 3, 4)).clip(0, 255).astype(np.uint8)
+    grey[0, 0, 0] = 255
+    np.save(folder / "grey.npy", grey)
+    words = ("--set", "hidden=3", "--set", "epochs=2", "--out", folder / "run")
+    outcome = invoke("fit", "gaussian-rbm", folder / "grey.npy", *words)
+    assert outcome.code == 0, outcome.err
+    return folder / "run"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from reverie import data
+from reverie import data, registry
 from reverie.run import Run
 
 Invoke = Callable[..., Any]
@@ -194,5 +196,216 @@ def test_models(invoke: Invoke) -> None:
     for word in ("hidden", "integer ≥ 1", "learning.steps", "learning=PCD", "reverie fit rbm digits --out run"):
         assert word in outcome.out
     described = invoke("models", "rbm", "--json").events[-1]
-    assert {"CD", "PCD", "Exact"} == set(described["principles"]["learning"])
+    assert {"CD", "PCD", "PT", "Exact"} == set(described["principles"]["learning"])
     assert invoke("models", "rbn").code == 2
+
+
+@pytest.mark.parametrize("name", registry.names())
+def test_the_example_of_every_model_works(name: str, invoke: Invoke, tmp_path: Path) -> None:
+    """As it is printed, with an epoch instead of many."""
+    example = shlex.split(invoke("models", name, "--json").events[-1]["example"])
+    assert example[:4] == ["reverie", "fit", name, "digits"]
+    assert " ".join(example) in invoke("models", name).out
+    words = [str(tmp_path / "run") if word == "run" else word for word in example[1:]]
+    outcome = invoke(*words, "--set", "epochs=1", "--limit", 50)
+    assert outcome.code == 0, outcome.err
+
+
+def test_several_values_have_commas_between(invoke: Invoke, tmp_path: Path) -> None:
+    words = (
+        "fit",
+        "dbn",
+        "bars-and-stripes-3",
+        "--set",
+        "hidden=5,4,3",
+        "--set",
+        "epochs=1",
+        "--out",
+        tmp_path / "run",
+    )
+    outcome = invoke(*words)
+    assert outcome.code == 0, outcome.err
+    assert "hidden=5,4,3" in outcome.out
+    assert "3 of 3" in outcome.out  # an epoch for each layer
+    assert "hidden=5,4,3" in invoke("inspect", tmp_path / "run").out
+    assert "500,500" in invoke("models", "dbn").out
+
+
+# Tempering and labels ------------------------------------------------------------------------------------------------
+
+
+def test_draws_by_tempering_say_how_it_went(invoke: Invoke, trained: Path, tmp_path: Path) -> None:
+    words = ("sample", trained, "-n", 5, "--burn-in", 50, "--temperatures", 4, "--seed", 1)
+    outcome = invoke(*words, "--out", tmp_path / "a.npy")
+    assert outcome.code == 0, outcome.err
+    assert "exchanges accepted: " in outcome.out
+    result = invoke(*words, "--out", tmp_path / "b.npy", "--json").events[-1]
+    assert len(result["acceptance"]) == 3
+    assert (result["kind"], result["n"], result["steps"]) == ("draws", 5, 50)
+    expected = Run.open(trained).model().temper(5, temperatures=4, steps=50, seed=1)
+    assert np.array_equal(np.load(tmp_path / "a.npy"), expected.samples)
+    assert np.array_equal(np.load(tmp_path / "a.npy"), np.load(tmp_path / "b.npy"))
+    assert result["round_trips"] == pytest.approx(expected.round_trips)
+
+
+def test_a_ladder_that_nothing_climbs_is_warned_of(invoke: Invoke, trained: Path, tmp_path: Path) -> None:
+    outcome = invoke("sample", trained, "-n", 1, "--burn-in", 1, "--temperatures", 3, "--out", tmp_path / "a.npy")
+    assert outcome.code == 0, outcome.err
+    assert "modes may be missing" in outcome.err
+
+
+@pytest.mark.parametrize("extra", [["--mean"], ["--label", "3"], ["--given", "nothing.npy"]])
+def test_tempering_takes_no_other_options(extra: list[str], invoke: Invoke, labelled: Path, tmp_path: Path) -> None:
+    outcome = invoke("sample", labelled, "--temperatures", 3, *extra, "--out", tmp_path / "a.npy")
+    assert outcome.code == 2
+    assert f"leave {extra[0]} out" in outcome.error
+
+
+def test_a_model_without_tempering_says_so(invoke: Invoke, tmp_path: Path) -> None:
+    words = ("fit", "dbn", "bars-and-stripes-3", "--set", "hidden=3,2", "--set", "epochs=1", "--out", tmp_path / "run")
+    assert invoke(*words).code == 0
+    outcome = invoke("sample", tmp_path / "run", "--temperatures", 3, "--out", tmp_path / "a.npy")
+    assert outcome.code == 2
+    assert "--temperatures: a model of the kind dbn has no such option" in outcome.error
+
+
+def test_draws_of_a_label_are_of_its_class(invoke: Invoke, labelled: Path, tmp_path: Path) -> None:
+    for label, side in (("3", slice(0, 2)), ("7", slice(2, 4))):
+        outcome = invoke("sample", labelled, "-n", 30, "--label", label, "--out", tmp_path / f"{label}.npy")
+        assert outcome.code == 0, outcome.err
+        assert outcome.out.startswith(f"30 draws of class {label} of 4 × 4")
+        draws = np.load(tmp_path / f"{label}.npy")
+        assert draws[:, :, side].mean() > 0.7 > 0.3 > np.delete(draws, range(4)[side], axis=2).mean()
+    outcome = invoke("sample", labelled, "--label", "4", "--out", tmp_path / "none.npy")
+    assert outcome.code == 2
+    assert "there are 3, 7" in outcome.error
+
+
+def test_a_label_of_a_run_without_labels_is_refused(invoke: Invoke, trained: Path, tmp_path: Path) -> None:
+    outcome = invoke("sample", trained, "--label", "3", "--out", tmp_path / "a.npy")
+    assert outcome.code == 2
+    assert "--set labels=true" in outcome.error
+    outcome = invoke("predict", trained, "bars-and-stripes-3", "--out", tmp_path / "labels.csv")
+    assert outcome.code == 2
+    assert "--set labels=true" in outcome.error
+
+
+def test_data_without_labels_cannot_be_learned_with_them(invoke: Invoke, tmp_path: Path) -> None:
+    (tmp_path / "bits.csv").write_text("a,b\n" + "1,0\n0,1\n" * 20)
+    outcome = invoke("fit", "rbm", tmp_path / "bits.csv", "--set", "labels=true", "--out", tmp_path / "run")
+    assert outcome.code == 3
+    assert "has no labels" in outcome.error
+    assert not (tmp_path / "run").exists()
+
+
+def test_predictions_are_in_the_order_of_the_data(invoke: Invoke, labelled: Path, tmp_path: Path) -> None:
+    source = labelled.parent / "halves.npz"
+    x, y = (np.load(source)[name] for name in ("x", "y"))
+    model = Run.open(labelled).model()
+    outcome = invoke("predict", labelled, source, "--out", tmp_path / "labels.csv")
+    assert outcome.code == 0, outcome.err
+    assert "agree with the labels of" in outcome.out
+    assert "some of which it learned from" in outcome.out
+    assert (tmp_path / "labels.csv").read_text().startswith("label\n")
+    found = np.loadtxt(tmp_path / "labels.csv", skiprows=1)
+    assert np.array_equal(found, model.predict(x))
+    words = ("predict", labelled, source, "--probabilities", "--json")
+    result = invoke(*words, "--out", tmp_path / "p.csv").events[-1]
+    assert result["classes"] == [3, 7]
+    assert result["agree"] == pytest.approx(np.mean(found == y))
+    assert result["agree"] > 0.9
+    assert (tmp_path / "p.csv").read_text().startswith("label,p_3,p_7\n")
+    table = np.loadtxt(tmp_path / "p.csv", delimiter=",", skiprows=1)
+    assert np.array_equal(table[:, 0], found)
+    assert table[:, 1:] == pytest.approx(model.predict_proba(x))
+
+
+def test_examples_without_labels_are_only_predicted(invoke: Invoke, labelled: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.load(labelled.parent / "halves.npz")["x"][:5])
+    outcome = invoke("predict", labelled, tmp_path / "x.npy", "--out", tmp_path / "labels.npy")
+    assert outcome.out == f"labels of 5 examples written to {tmp_path / 'labels.npy'}\n"
+    assert np.load(tmp_path / "labels.npy").shape == (5,)
+    assert (
+        invoke("predict", labelled, tmp_path / "x.npy", "--out", tmp_path / "b.npy", "--json").events[-1]["agree"]
+        is None
+    )
+
+
+def test_classes_that_are_words_are_written_as_places(invoke: Invoke, tmp_path: Path) -> None:
+    from reverie import RBM
+    from reverie.run import fit
+
+    x, words = np.tile(np.eye(4, dtype=np.uint8)[:, None], (20, 4, 1)), ["cat", "dog", "cat", "dog"] * 20
+    np.savez(tmp_path / "pets.npz", x=x, y=np.array(words))
+    run = fit(RBM(3, epochs=2, labels=True), data.load(tmp_path / "pets.npz"), tmp_path / "run")
+    outcome = invoke("predict", tmp_path / "run", tmp_path / "pets.npz", "--out", tmp_path / "labels.csv")
+    assert outcome.code == 0, outcome.err
+    assert "its place, from 0, among cat, dog" in outcome.out
+    found = np.loadtxt(tmp_path / "labels.csv", skiprows=1).astype(int)
+    assert np.array_equal(np.array(["cat", "dog"])[found], run.model().predict(x))
+    assert invoke("sample", tmp_path / "run", "--label", "dog", "-n", 2, "--out", tmp_path / "a.npy").code == 0
+
+
+def test_tables_are_not_written_as_images(invoke: Invoke, labelled: Path, tmp_path: Path) -> None:
+    for command in ("encode", "predict"):
+        for name in ("a.png", "folder"):
+            outcome = invoke(command, labelled, labelled.parent / "halves.npz", "--out", tmp_path / name)
+            assert outcome.code == 2
+            assert ".parquet" in outcome.error
+
+
+# Real values ---------------------------------------------------------------------------------------------------------
+
+
+def test_real_values_come_back_in_their_own_units(invoke: Invoke, real: Path, tmp_path: Path) -> None:
+    """Draws and means around those of the data, and pictures whose white is the data's greatest value."""
+    out = tmp_path / "draws.csv"
+    assert invoke("sample", real, "-n", 100, "--burn-in", 20, "--out", out).code == 0
+    assert 40 < np.loadtxt(out, delimiter=",", skiprows=1).mean() < 80
+    assert invoke("sample", real, "-n", 9, "--burn-in", 20, "--mean", "--out", tmp_path / "means.npy").code == 0
+    means = np.load(tmp_path / "means.npy")
+    assert means.dtype == np.float32
+    for name, words in (("dark", ["--mean"]), ("grey", [])):
+        outcome = invoke("sample", real, "-n", 9, "--burn-in", 20, *words, "--out", tmp_path / f"{name}.png")
+        assert outcome.code == 0, outcome.err
+    from PIL import Image
+
+    assert 20 < np.median(np.asarray(Image.open(tmp_path / "dark.png").convert("L"))) < 110
+
+
+def test_the_white_of_a_picture_is_that_of_what_is_drawn(invoke: Invoke, real: Path, tmp_path: Path) -> None:
+    """Of bytes that were binarised 1, of bytes that were learned as numbers 255."""
+    from PIL import Image
+
+    words = ("--set", "binarise=threshold", "--set", "hidden=3", "--set", "epochs=1")
+    assert invoke("fit", "rbm", real.parent / "grey.npy", *words, "--out", tmp_path / "bits").code == 0
+    for folder, white, brightest in ((tmp_path / "bits", 1.0, range(255, 256)), (real, 255.0, range(120, 240))):
+        run = Run.open(folder)
+        assert run.white(run.model()) == white
+        assert int(np.asarray(Image.open(folder / "samples.png").convert("L")).max()) in brightest
+
+
+def test_real_values_are_evaluated_encoded_imputed_and_reported(invoke: Invoke, real: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(real, tmp_path / "run"))
+    outcome = invoke("evaluate", run)
+    assert outcome.code == 0, outcome.err
+    assert "Lebesgue measure on R^12 in the data's own units, whole numbers plus seeded uniform noise" in outcome.out
+    assert invoke("encode", run, real.parent / "grey.npy", "--out", tmp_path / "h.npy").code == 0
+    assert np.load(tmp_path / "h.npy").shape == (200, 3)
+    gaps = np.load(real.parent / "grey.npy").astype(float)[:6]
+    gaps[:, 1] = np.nan
+    np.save(tmp_path / "gaps.npy", gaps)
+    outcome = invoke("impute", run, tmp_path / "gaps.npy", "--burn-in", 20, "--out", tmp_path / "full.npy")
+    assert outcome.code == 0, outcome.err
+    full = np.load(tmp_path / "full.npy")
+    assert np.array_equal(full[~np.isnan(gaps)], gaps[~np.isnan(gaps)])
+    assert invoke("report", run).code == 0
+
+
+def test_a_single_test_example_has_no_standard_error(invoke: Invoke, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.eye(4, dtype=np.uint8)[np.arange(20) % 4])
+    np.save(tmp_path / "one.npy", np.eye(4, dtype=np.uint8)[:1])
+    words = ("fit", "rbm", tmp_path / "x.npy", "--test", tmp_path / "one.npy", "--set", "hidden=2", "--set", "epochs=1")
+    assert invoke(*words, "--out", tmp_path / "run").code == 0
+    outcome = invoke("evaluate", tmp_path / "run")
+    assert outcome.code == 0, outcome.err

@@ -161,3 +161,31 @@ def test_scatters_stay_inside(points: list[tuple[float, float]]) -> None:
 def test_intervals_stay_inside(rows: list[tuple[float, float, float]]) -> None:
     svg = charts.intervals([charts.Interval("a & b", *row) for row in rows], what="Figures", unit="nats")
     assert inside(drawn(svg))
+
+
+shares = st.one_of(st.just(0.0), st.floats(1e-12, 1.0))
+
+
+@given(st.lists(st.tuples(st.text("01", max_size=16), shares, shares), max_size=16))
+def test_pairs_stay_inside(rows: list[tuple[str, float, float]]) -> None:
+    svg = drawn(charts.pairs([charts.Pair(*row) for row in rows], names=("p", "<share>"), what="Mass", across="p"))
+    assert inside(svg)
+    assert len(list(svg.iter("circle"))) == sum(value > 0 for _, *values in rows for value in values)
+    labels = [t.text for t in svg.iter("text") if t.get("text-anchor")]
+    assert 2 <= len(labels) <= 8
+    assert len(set(labels)) == len(labels)
+
+
+def test_pairs_are_on_a_logarithmic_axis_and_zero_is_not_drawn() -> None:
+    pairs = [charts.Pair("01", 0.1, 0.01), charts.Pair("11", 0.001, 0.0)]
+    svg = drawn(charts.pairs(pairs, names=("p", "share"), what="Mass", across="p"))
+    x = [float(c.get("cx", "")) for c in svg.iter("circle")]
+    assert len(x) == 3
+    assert x[0] - x[1] == pytest.approx(x[1] - x[2], abs=0.11)
+    titles = [t.text for t in svg.iter("title")]
+    assert titles == ["01: p 0.1000, share 0.0100", "11: p 0.0010, share none"]
+
+
+def test_ticks_of_whole_distances_are_whole() -> None:
+    svg = drawn(charts.histogram([("draws", [0.0, 0.0, 1.0])], what="Distance", across="entries"))
+    assert [t.text for t in svg.iter("text") if t.get("y") == "194"] == ["0", "1"]

@@ -3,17 +3,21 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from base64 import b64decode
 from collections.abc import Callable
 from html.parser import HTMLParser
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from reverie import RBM, data, registry, report
+from reverie import RBM, contract, data, registry, report
 from reverie.contract import Curve, Estimate
 from reverie.errors import CorruptFileError
 from reverie.evidence.summary import Evidence, Figure
+from reverie.random import Random
 from reverie.report import curves, facts, figures, neighbours, pictures, seen, words
 from reverie.run import Run, fit
 
@@ -58,6 +62,11 @@ class Page(HTMLParser):
 
     def links(self) -> list[str]:
         return [a[name] for _, a in self.elements for name in ("src", "href", "srcset", "data", "action") if name in a]
+
+
+def pixels(uri: str) -> np.ndarray:
+    """A PNG in a data URI as shades of grey (h, w)."""
+    return np.asarray(Image.open(BytesIO(b64decode(uri.split(",")[1]))).convert("L"))
 
 
 def self_contained(text: str) -> bool:
@@ -202,14 +211,8 @@ def test_colour_noise_is_scaled_down_until_it_fits() -> None:
 
 
 def test_bytes_of_zeros_and_ones_are_black_and_white() -> None:
-    from base64 import b64decode
-    from io import BytesIO
-
-    from PIL import Image
-
     made = pictures.examples(np.array([[[0, 1]]], dtype=np.uint8), (0, 1), "bits", columns=1)
-    pixels = np.asarray(Image.open(BytesIO(b64decode(made.wide.split(",")[1]))).convert("L"))
-    assert {0, 255} <= set(pixels.ravel().tolist())
+    assert {0, 255} <= set(pixels(made.wide).ravel().tolist())
 
 
 def test_a_missing_column_is_left_out() -> None:
@@ -384,27 +387,158 @@ def test_rows_of_pictures_are_even() -> None:
     assert [pictures._even(n, 16) for n in (20, 16, 64, 5)] == [10, 16, 16, 5]
 
 
+# What only some models have -----------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize("family", ["rbm", "boltzmann"])
 def test_a_small_machine_shows_its_landscape(family: str, tmp_path: Path) -> None:
-    """All 2⁹ configurations weighed, the mass of the training patterns in words, the likeliest as pictures."""
+    """All 2⁹ configurations weighed, the mass of the training patterns in words, the likeliest drawn."""
     dataset = data.load("bars-and-stripes-3")
     run = fit(registry.get(family)(hidden=4, epochs=2, device="cpu"), dataset, tmp_path / "run")
-    page = report.build(run)
+    text = report.build(run)
+    page = Page(text)
     found = run.model().landscape(dataset.train.x)
-    assert "Energy landscape" in page
-    assert f"All 512 configurations were weighed. The 14 different training examples hold {found.mass:.1%}" in page
-    assert "The 32 most probable configurations" in page
-    assert "Chains at several temperatures" in page
+    assert self_contained(text)
+    assert "landscape" in page.ids()
+    assert f"All 512 configurations were weighed. The 14 different training examples hold {found.mass:.1%}" in page.text
+    tiles = [attributes["href"] for tag, attributes in page.elements if tag == "image"]
+    assert len(tiles) == 16
+    assert all(pixels(tile).shape == (3, 3) for tile in tiles)
+    assert np.array_equal(pixels(tiles[0]) == 255, found.examples[0] == 1)
+    assert f"probability {words.number(float(found.probability[0]), 4)}" in page.text
 
 
-def test_a_small_table_shows_its_landscape_as_rows(tmp_path: Path) -> None:
+def test_a_small_table_shows_its_landscape_in_words(tmp_path: Path) -> None:
     source = tmp_path / "bits.csv"
     source.write_text("a,b,c\n" + "1,0,1\n0,1,1\n" * 20)
     run = fit(RBM(2, epochs=1, device="cpu"), data.load(source), tmp_path / "run")
-    page = report.build(run)
-    assert "All 8 configurations were weighed" in page
-    assert "<td>1 0 1</td>" in page
+    text = report.build(run)
+    page = Page(text)
+    assert "All 8 configurations were weighed" in page.text
+    assert "<td>1 0 1</td>" in text
+    assert "101: probability" in page.text
+    assert "image" not in [tag for tag, _ in page.elements]
 
 
 def test_a_large_machine_has_no_landscape(digits: Run) -> None:
     assert "Energy landscape" not in report.build(digits)
+
+
+def test_energies_that_are_only_estimated_are_no_landscape(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = registry.get("boltzmann")(hidden=2, epochs=1, device="cpu").fit(np.eye(4, dtype=np.uint8))
+    assert model.landscape(np.eye(4, dtype=np.uint8)) is not None
+    monkeypatch.setattr(type(model), "sums_out", False)
+    assert model.landscape(np.eye(4, dtype=np.uint8)) is None
+
+
+def test_every_temperature_has_its_row(digits: Run) -> None:
+    page = Page(report.build(digits))
+    assert "Chains at several temperatures" in page.text
+    rows = [a["alt"] for tag, a in page.elements if tag == "img" and a["alt"].startswith("Chains at several")]
+    assert len(rows) == 8
+    assert rows[0].startswith("Chains at several temperatures, β = 0.00")
+    assert rows[-1].startswith("Chains at several temperatures, β = 1.00")
+    assert "of the exchanges were accepted" in page.text
+
+
+def test_rows_with_names_stay_whole_and_fewer_of_large_images_are_shown() -> None:
+    """All rows are there, in their order, each as long as the others; black and white are the ends of the span."""
+    levels = np.arange(8)[:, None, None, None] * np.ones((1, 8, 200, 100))
+    names = tuple(f"row {k}" for k in range(8))
+    made = pictures.of_model(
+        contract.Picture("Rows", "", levels.reshape(64, 200, 100), columns=8, rows=names), (0.0, 14.0)
+    )
+    assert [name for name, _ in made.rows] == list(names)
+    assert [strip.alt for _, strip in made.rows] == [f"Rows, {name}: 2 images" for name in names]
+    centres = [int(pixels(strip.wide)[strip.height // 2, strip.width // 4]) for _, strip in made.rows]
+    assert centres == [round(255 * k / 14) for k in range(8)]
+
+
+def test_filters_of_several_layers_stand_under_one_heading(tmp_path: Path) -> None:
+    dataset = data.load("bars-and-stripes-3")
+    run = fit(registry.get("dbn")(hidden=(6, 5), epochs=1, device="cpu"), dataset, tmp_path / "run")
+    page = Page(report.build(run))
+    offered = [p for p in run.model().pictures(dataset.train.x, Random(0)) if p.diverging]
+    assert page.text.count("Blue is negative, white zero, red positive.") == len(offered) == 2
+    assert all(picture.title in page.text for picture in offered)
+    assert page.text.count("Inside the model") == 1
+    assert "2 of 2" in page.text  # an epoch for each layer
+
+
+@pytest.fixture(scope="session")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A model of images with labels: class "a" has its left half on, class "b" its right half."""
+    folder = tmp_path_factory.mktemp("labelled")
+    y = np.array(["a", "b"] * 60)
+    x = np.zeros((120, 4, 4), np.uint8)
+    x[y == "a", :, :2] = x[y == "b", :, 2:] = 1
+    np.savez(folder / "halves.npz", x=x, y=y)
+    model = RBM(6, labels=True, epochs=40, learning_rate=0.3, device="cpu")
+    return fit(model, data.load(folder / "halves.npz"), folder / "run")
+
+
+def test_a_model_with_labels_shows_its_errors_and_draws_of_each_class(labelled: Run) -> None:
+    text = report.build(labelled)
+    page = Page(text)
+    assert self_contained(text)
+    assert "Classification error, by epoch" in text
+    rows = {a["alt"]: a["src"] for tag, a in page.elements if tag == "img" and a["alt"].startswith("Draws of each")}
+    assert list(rows) == ["Draws of each class, a: 10 images", "Draws of each class, b: 10 images"]
+    left, right = (strip_halves(src) for src in rows.values())
+    assert left[0] > 150 > 100 > left[1]
+    assert right[1] > 150 > 100 > right[0]
+
+
+def strip_halves(uri: str) -> tuple[float, float]:
+    """Mean brightness of the left and the right halves of the ten images in a strip."""
+    strip = pixels(uri).astype(float)
+    halves = np.array_split(strip, 20, axis=1)
+    return float(np.mean([h.mean() for h in halves[::2]])), float(np.mean([h.mean() for h in halves[1::2]]))
+
+
+def test_real_values_say_their_measure_and_have_no_empty_panels(tmp_path: Path) -> None:
+    grey = np.random.default_rng(0).normal(60, 40, (150, 3, 4)).clip(0, 255).astype(np.uint8)
+    grey[:, 0, 0], grey[0, 0, 1] = 9, 255
+    np.save(tmp_path / "grey.npy", grey)
+    run = fit(registry.get("gaussian-rbm")(hidden=3, epochs=2), data.load(tmp_path / "grey.npy"), tmp_path / "run")
+    text = report.build(run)
+    page = Page(text)
+    assert "Lebesgue measure on R^11 in the data's own units, 1 constant columns set apart" in page.text
+    assert "deals in zeros and ones" not in page.text
+    assert "Draws of each class" not in page.text
+    assert "Energy landscape" not in page.text
+    charts = [a["aria-label"] for tag, a in page.elements if tag == "svg" and a.get("class") == "chart"]
+    assert len(charts) > 3
+    assert not any("no values" in label for label in charts)
+
+
+def test_pictures_of_draws_share_the_scale_of_the_data() -> None:
+    dim = contract.Picture("Film", "", np.full((2, 3, 3), 51.0), columns=2)
+    made = pictures.of_model(dim, (0.0, 255.0))
+    assert pixels(made.wide)[made.height // 2, made.width // 4] == 51
+
+
+def test_several_values_are_said_as_the_command_line_takes_them(rewrite: Callable[..., Run]) -> None:
+    parameters = {"hidden": [30, 20], "epochs": 4, "binarise": "threshold", "seed": 2}
+    run = rewrite(command=[], model="dbn", parameters=parameters)
+    line = facts.command(run).splitlines()[0]
+    assert (
+        line == "reverie fit dbn digits --set hidden=30,20 --set epochs=4 --set binarise=threshold --seed 2 --out run"
+    )
+    assert ("hidden", "30, 20") in facts.model(run, "DBN", "")
+    assert dict(facts.training(run))["epochs"].endswith("of 8")
+
+
+def test_an_array_is_told_by_its_size_and_not_put_on_the_command_line(rewrite: Callable[..., Run]) -> None:
+    parameters = {"hidden": 2, "mask": [[0, 1, 1], [1, 0, 1], [1, 1, 0]], "epochs": 4}
+    run = rewrite(command=[], model="boltzmann", parameters=parameters)
+    lines = facts.command(run).splitlines()
+    assert "mask" not in lines[0]
+    assert lines[-1] == "# mask, an array of 3 × 3, is in run.json"
+    assert ("mask", "an array of 3 × 3") in facts.model(run, "Boltzmann machine", "")
+
+
+def test_the_base_measure_is_among_the_facts(digits: Run) -> None:
+    measure = dict(facts.model(digits, "RBM", digits.model().base_measure))["base measure"]
+    assert measure.startswith("counting measure on {0, 1}^64, binarised at x > 0.4375")
+    assert measure in Page(report.build(digits)).text

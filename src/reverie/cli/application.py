@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from reverie import __version__
-from reverie.cli import data, demo, doctor, failures, fit, models, runs, use
+from reverie.cli import data, demo, doctor, failures, fit, models, options, runs, use
 from reverie.cli.output import say
 
 _ANYWHERE = {"-v": "--verbose", "--verbose": "--verbose"}
@@ -80,14 +80,7 @@ def root(
     if version:
         typer.echo(f"reverie {__version__}")
         raise typer.Exit
-    show_help_alone(ctx)
-
-
-def show_help_alone(ctx: typer.Context) -> None:
-    """A group that is called by itself says what it holds."""
-    if ctx.invoked_subcommand is None:
-        typer.echo(ctx.get_help())
-        raise typer.Exit
+    options.show_help_alone(ctx)
 
 
 app.command()(demo.demo)
@@ -98,6 +91,7 @@ app.command()(runs.report)
 app.command()(runs.inspect)
 app.command()(use.encode)
 app.command()(use.impute)
+app.command()(use.predict)
 app.command()(models.models)
 app.add_typer(data.app, name="data")
 app.command()(doctor.doctor)

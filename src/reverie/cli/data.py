@@ -13,9 +13,7 @@ app = typer.Typer(invoke_without_command=True, help="See which datasets are know
 @app.callback()
 def data(ctx: typer.Context) -> None:
     """See which datasets are known by name, and look into any."""
-    if ctx.invoked_subcommand is None:
-        typer.echo(ctx.get_help())
-        raise typer.Exit
+    options.show_help_alone(ctx)
 
 
 @app.command("list")
@@ -33,24 +31,15 @@ def list_(as_json: options.Json = False) -> None:
 
 
 @app.command()
-def check(
-    source: options.DataSource,
-    test: options.Test = None,
-    validation: options.Validation = None,
-    split_seed: options.SplitSeed = None,
-    limit: options.Limit = None,
-    size: options.Size = None,
-    colour: options.Colour = None,
-    strict: options.Strict = None,
-    as_json: options.Json = False,
-) -> None:
+@options.reads_data
+def check(source: options.DataSource, *, loading: options.Loading, as_json: options.Json = False) -> None:
     """Read DATA as `fit` would, and say what is in it: shape, range, gaps, what never varies, and what is bad."""
     from dataclasses import asdict
 
     from reverie import data
 
     output = Output(as_json)
-    found = data.check(source, **options.loading(test, validation, split_seed, strict, size, colour, limit))
+    found = data.check(source, **loading)
     shape = " × ".join(map(str, found.shape))
     counts = ", ".join(f"{count:,} {split}" for split, count in found.counts.items())
     rows = [

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from reverie.run import Run
 
 
+@options.reads_data
 def fit(
     ctx: typer.Context,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="RUN", help="The run folder to make, or to go on with.")],
@@ -45,7 +46,8 @@ def fit(
         typer.Option(
             "--set",
             metavar="NAME=VALUE",
-            help="An argument of the model or of its learning, such as hidden=500 or learning.steps=5. Repeatable.",
+            help="An argument of the model or of its learning, such as hidden=500, labels=true or learning.steps=5; "
+            "several values have commas between, as in hidden=500,500. Repeatable.",
         ),
     ] = None,
     config: Annotated[
@@ -62,13 +64,8 @@ def fit(
         str | None,
         typer.Option("--device", metavar="auto|cpu|cuda", help="Where to compute.", show_default="auto"),
     ] = None,
-    test: options.Test = None,
-    validation: options.Validation = None,
-    split_seed: options.SplitSeed = None,
-    limit: options.Limit = None,
-    size: options.Size = None,
-    colour: options.Colour = None,
-    strict: options.Strict = None,
+    *,
+    loading: options.Loading,
     time_limit: Annotated[
         str | None,
         typer.Option(
@@ -90,7 +87,6 @@ def fit(
     output = Output(as_json)
     limit_seconds = None if time_limit is None else options.seconds(time_limit)
     given = _settings(settings or [], config, seed, device)
-    loading = options.loading(test, validation, split_seed, strict, size, colour, limit)
     if resume:
         run = _go_on(output, out, model, data, given, loading, limit_seconds)
     else:
@@ -170,7 +166,7 @@ def overview(run: Run) -> dict[str, Any]:
             name: getattr(run.config.data, name) for name in ("name", "source", "counts", "protocol", "fingerprint")
         },
         "epochs": len(history),
-        "epochs_planned": run.config.parameters.get("epochs"),
+        "epochs_planned": run.unfitted().planned_epochs,
         "seconds": clock[-1]["seconds"] if clock else 0.0,
         "metrics": history[-1] if history else {},
     }
@@ -182,7 +178,8 @@ def facts_of_training(run: Run) -> list[tuple[str, str]]:
 
     config, facts = run.config, overview(run)
     shown = ("hidden", "latent", "clusters", "components", "states", "batch_size", "learning_rate")
-    arguments = ", ".join(f"{name}={config.parameters[name]}" for name in shown if name in config.parameters)
+    given = {name: config.parameters[name] for name in shown if config.parameters.get(name) is not None}
+    arguments = ", ".join(f"{name}={options.plain(value)}" for name, value in given.items())
     counts = ", ".join(
         f"{count:,} for {split.replace('train', 'training')}" for split, count in config.data.counts.items()
     )

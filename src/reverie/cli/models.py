@@ -61,7 +61,7 @@ def _describe(output: Output, name: str) -> None:
 def example(name: str, arguments: list[Parameter]) -> str:
     """A command that works: on the bundled digits, with the first argument spelled out."""
     first = arguments[0]
-    words = ["reverie fit", name, "digits --out run", f"--set {first.name}={first.default}"]
+    words = ["reverie fit", name, "digits --out run", f"--set {first.name}={options.plain(first.default)}"]
     if any(argument.name == "binarise" for argument in arguments):
         words.append("--set binarise=threshold")
     return " ".join(words)
@@ -69,7 +69,7 @@ def example(name: str, arguments: list[Parameter]) -> str:
 
 def _section(output: Output, how: str, arguments: list[Parameter], prefix: str = "") -> None:
     named = f"{prefix}." if prefix else ""
-    rows = [(f"{named}{a.name}", a.takes, str(a.default), a.help) for a in arguments]
+    rows = [(f"{named}{a.name}", a.takes, options.plain(a.default), a.help) for a in arguments]
     output.line(f"{how} NAME=VALUE", style="dim")
     output.table(rows, header=("name", "takes", "default", "meaning"))
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,6 +31,9 @@ OutFile = Annotated[
         metavar="FILE",
         help="A .npy, .npz, .csv, .tsv or .parquet file; for images also a .png sheet or, without an ending, a folder.",
     ),
+]
+OutTable = Annotated[
+    Path, typer.Option("--out", "-o", metavar="FILE", help="A .npy, .npz, .csv, .tsv or .parquet file.")
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace FILE if it is there already.")]
 Draw = Annotated[
@@ -84,26 +89,56 @@ def complete_model(incomplete: str) -> list[tuple[str, str]]:
     return [(name, about) for name, about in registry.names().items() if name.startswith(incomplete)]
 
 
-def loading(
-    test: str | None,
-    validation: float | None,
-    split_seed: int | None,
-    strict: bool | None,
-    size: int | None,
-    colour: bool | None,
-    limit: int | None,
-) -> dict[str, Any]:
-    """The options of :func:`reverie.data.load` that were given."""
-    options = {
-        "test": None if test is None else fraction_or_path(test),
-        "validation": validation,
-        "seed": split_seed,
-        "strict": strict,
-        "size": size,
-        "colour": colour,
-        "limit": limit,
-    }
-    return {name: value for name, value in options.items() if value is not None}
+Loading = dict[str, Any]
+"""The options of :func:`reverie.data.load` that were given."""
+_LOADING = {
+    "test": Test,
+    "validation": Validation,
+    "split_seed": SplitSeed,
+    "limit": Limit,
+    "size": Size,
+    "colour": Colour,
+    "strict": Strict,
+}
+
+
+def reads_data(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command, in place of its argument ``loading``, the options that say how data are read.
+
+    typer makes an option of every argument, so each such command would have to list them all.
+    """
+    own = inspect.signature(command, eval_str=True).parameters
+    shown: list[inspect.Parameter] = []
+    for name, parameter in own.items():
+        options = {name: (parameter.annotation, parameter.default)}
+        if name == "loading":
+            options = {option: (annotation, None) for option, annotation in _LOADING.items()}
+        shown += [
+            inspect.Parameter(option, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
+            for option, (annotation, default) in options.items()
+        ]
+
+    @wraps(command)
+    def with_options(**given: Any) -> None:
+        loading = _loading({name: given.pop(name) for name in _LOADING})
+        command(**given, loading=loading)
+
+    with_options.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
+    with_options.__annotations__ = {parameter.name: parameter.annotation for parameter in shown}
+    return with_options
+
+
+def _loading(given: dict[str, Any]) -> Loading:
+    names = {"split_seed": "seed"}
+    found = {names.get(name, name): value for name, value in given.items() if value is not None}
+    return {**found, "test": fraction_or_path(found["test"])} if "test" in found else found
+
+
+def show_help_alone(ctx: typer.Context) -> None:
+    """A group that is called by itself says what it holds."""
+    if ctx.invoked_subcommand is None:
+        typer.echo(ctx.get_help())
+        raise typer.Exit
 
 
 def fraction_or_path(text: str) -> float | str:
@@ -140,16 +175,25 @@ def command_words(ctx: typer.Context, without: Iterable[str] = ()) -> list[str]:
     return words
 
 
-def check_writable(path: Path, overwrite: bool) -> None:
+def plain(value: object) -> str:
+    """A value as ``--set`` takes it, several with commas between; an array of several rows by its size."""
+    if not isinstance(value, list | tuple):
+        return str(value)
+    nested = any(isinstance(row, list | tuple) for row in value)
+    return f"{len(value)} rows" if nested else ",".join(map(str, value))
+
+
+def check_writable(path: Path, overwrite: bool, images: bool = True) -> None:
     """Refuse an output before any work is done for it.
 
     Raises:
-        UsageError: it exists, or its ending is not one that is written.
+        UsageError: it exists, or its ending is not one that is written; those of images only where ``images``.
     """
     from reverie.data.writers import WRITERS
 
-    if path.suffix.lower() not in WRITERS:
-        known = ", ".join(filter(None, WRITERS))
-        raise UsageError(f"{path}: it can end in {known}, or in nothing for a folder of images")
+    known = [ending for ending in WRITERS if ending and (images or ending != ".png")]
+    if path.suffix.lower() not in [*known, *([""] if images else [])]:
+        folder = ", or in nothing for a folder of images" if images else ""
+        raise UsageError(f"{path}: it can end in {', '.join(known)}{folder}")
     if path.exists() and not overwrite:
         raise UsageError(f"{path} exists already; choose another name, or give --overwrite to replace it")

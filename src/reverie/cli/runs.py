@@ -111,7 +111,8 @@ def _row(figure: Figure) -> tuple[str, ...]:
     between = "" if estimate.low == estimate.high else f"{estimate.low:.2f}, {estimate.high:.2f}"
     split = figure.split.replace("train", "training")
     kind = estimate.kind if estimate.verdict in {"", estimate.kind} else f"{estimate.kind}, {estimate.verdict}"
-    return (figure.name, split, f"{estimate.value:.2f}", f"{estimate.stderr:.2f}", kind, estimate.method, between)
+    error = "" if estimate.stderr is None else f"{estimate.stderr:.2f}"
+    return (figure.name, split, f"{estimate.value:.2f}", error, kind, estimate.method, between)
 
 
 def _gate(evidence: Evidence, at_least: float) -> None:
@@ -149,7 +150,7 @@ def _short(value: object) -> str:
     if isinstance(value, dict):
         inner = ", ".join(f"{k}={_short(v)}" for k, v in value.items() if k != "name")
         return f"{value.get('name', '')}({inner})"
-    return str(value)
+    return options.plain(value)
 
 
 def _files(path: Path) -> dict[str, int]:

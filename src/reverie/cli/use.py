@@ -1,4 +1,4 @@
-"""``reverie sample``, ``encode`` and ``impute``: use what a run has learned."""
+"""``reverie sample``, ``encode``, ``impute`` and ``predict``: use what a run has learned."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from reverie.cli import options
+from reverie.cli import options, progress
 from reverie.cli.failures import memory_advice
 from reverie.cli.output import Output
 from reverie.errors import DataError, UsageError
@@ -16,8 +16,10 @@ from reverie.errors import DataError, UsageError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from reverie.data import Split
     from reverie.model import Model
     from reverie.run import Run
+    from reverie.tempering import Tempered
 
 Given = Annotated[
     str | None,
@@ -26,6 +28,23 @@ Given = Annotated[
     ),
 ]
 Mean = Annotated[bool, typer.Option("--mean", help="Write expected values: smoother than draws, and not draws.")]
+Temperatures = Annotated[
+    int | None,
+    typer.Option(
+        "--temperatures",
+        metavar="N",
+        min=2,
+        help="Draw by parallel tempering: chains at N temperatures exchange places, which leads them out of modes.",
+        show_default="none: plain chains",
+    ),
+]
+Label = Annotated[
+    str | None,
+    typer.Option("--label", metavar="Y", help="Draw examples of this class only; of models that learned labels."),
+]
+Probabilities = Annotated[
+    bool, typer.Option("--probabilities", help="Write p(y | x) of every class beside the label, a column each.")
+]
 Number = Annotated[int, typer.Option("-n", "--number", metavar="N", min=1, help="How many examples to draw.")]
 
 
@@ -35,6 +54,8 @@ def sample(
     number: Number = 64,
     seed: options.Draw = None,
     burn_in: options.BurnIn = None,
+    temperatures: Temperatures = None,
+    label: Label = None,
     mean: Mean = False,
     given: Given = None,
     overwrite: options.Overwrite = False,
@@ -44,23 +65,31 @@ def sample(
 
     For example: reverie sample run -n 64 --out samples.png
     """
-    output = Output(as_json)
-    options.check_writable(out, overwrite)
-    run, model = _open(output, folder, "sample")
-    held = None if given is None else _one(_read(run, given), given)
-    wanted = {"given": held, "burn_in": burn_in, "mean": mean or None, "seed": seed}
+    output, run, model = _begin("sample", folder, out, overwrite, as_json)
+    facts: dict[str, Any] = {}
     with memory_advice(None):
-        draws = _call(model, "sample", number, **wanted)
-    _write(run, draws, out)
+        if temperatures is None:
+            held = None if given is None else _one(_read(run, given).x, given)
+            y = None if label is None else _known_label(model, label)
+            wanted = {"given": held, "y": y, "burn_in": burn_in, "mean": mean or None, "seed": seed}
+            draws = _call(model, "sample", number, **wanted)
+        else:
+            alone = {"--given": given, "--label": label, "--mean": mean or None}
+            tempered = _temper(output, model, number, alone, temperatures=temperatures, steps=burn_in, seed=seed)
+            draws, facts = tempered.samples, _how_tempered(output, tempered)
+    _write(run, model, draws, out)
     kind = "means" if mean else "draws"
-    output.line(f"{len(draws):,} {kind} of {_shape(draws)} written to {out}")
-    output.result(file=str(out), n=len(draws), shape=list(draws.shape[1:]), kind=kind)
+    of = "" if label is None else f" of class {label}"
+    output.line(f"{len(draws):,} {kind}{of} of {_shape(draws)} written to {out}")
+    if facts:
+        output.line(facts.pop("said"))
+    output.result(file=str(out), n=len(draws), shape=list(draws.shape[1:]), kind=kind, **facts)
 
 
 def encode(
     folder: options.RunFolder,
     source: options.DataSource,
-    out: options.OutFile,
+    out: options.OutTable,
     overwrite: options.Overwrite = False,
     as_json: options.Json = False,
 ) -> None:
@@ -70,11 +99,9 @@ def encode(
     """
     from reverie import data
 
-    output = Output(as_json)
-    options.check_writable(out, overwrite)
-    run, model = _open(output, folder, "transform")
+    output, run, model = _begin("transform", folder, out, overwrite, as_json, images=False)
     with memory_advice(None):
-        features = _call(model, "transform", _read(run, source))
+        features = _call(model, "transform", _read(run, source).x)
     names = tuple(map(str, model.get_feature_names_out())) if hasattr(model, "get_feature_names_out") else ()
     data.write(features, out, columns=names if features.ndim == 2 else ())
     output.line(f"{_shape(features)} features of each of {len(features):,} examples written to {out}")
@@ -96,18 +123,56 @@ def impute(
     """
     import numpy as np
 
-    output = Output(as_json)
-    options.check_writable(out, overwrite)
-    run, model = _open(output, folder, "impute")
-    x = _read(run, source)
+    output, run, model = _begin("impute", folder, out, overwrite, as_json)
+    x = _read(run, source).x
     gaps = int(np.isnan(x).sum()) if x.dtype.kind == "f" else 0
     if not gaps:
         output.warn(f"{source}: nothing is missing in it, so there is nothing to draw")
     with memory_advice(None):
         filled = _call(model, "impute", x, burn_in=burn_in, seed=seed)
-    _write(run, filled, out)
+    _write(run, model, filled, out)
     output.line(f"{gaps:,} missing entries of {len(filled):,} examples drawn and written to {out}")
     output.result(file=str(out), n=len(filled), missing=gaps)
+
+
+def predict(
+    folder: options.RunFolder,
+    source: options.DataSource,
+    out: options.OutTable,
+    probabilities: Probabilities = False,
+    overwrite: options.Overwrite = False,
+    as_json: options.Json = False,
+) -> None:
+    """Write the likeliest label of each example in DATA under the model in RUN to FILE, in the order of DATA.
+
+    The run must have learned labels: `reverie fit rbm digits --out run --set binarise=threshold --set labels=true`.
+
+    For example: reverie predict run new.npy --out labels.csv
+    """
+    import numpy as np
+
+    from reverie import data
+
+    output, run, model = _begin("predict", folder, out, overwrite, as_json, images=False)
+    examples = _read(run, source)
+    with memory_advice(None):
+        p = _call(model, "predict_proba", examples.x)
+    found = p.argmax(1)
+    words = model.classes_.dtype.kind not in "biuf"
+    label = found if words else model.classes_[found]
+    if probabilities:
+        columns = ("label", *(f"p_{one}" for one in model.classes_))
+        data.write(np.column_stack([label, p]), out, columns=columns)
+    else:
+        data.write(label, out, columns=("label",))
+    output.line(f"{'labels and probabilities' if probabilities else 'labels'} of {len(p):,} examples written to {out}")
+    if words:
+        output.line(f"a label is written as its place, from 0, among {', '.join(map(str, model.classes_))}")
+    agree = None if examples.y is None else float((model.classes_[found] == examples.y).mean())
+    if agree is not None:
+        learned = ", some of which it learned from" if source == run.config.data.source else ""
+        output.line(f"{agree:.2%} of them agree with the labels of {source}{learned}")
+    output.result(file=str(out), n=len(p), classes=model.classes_.tolist(), agree=agree)
 
 
 def fitted(run: Run) -> Model:
@@ -124,33 +189,85 @@ def fitted(run: Run) -> Model:
     return run.model()
 
 
-def _open(output: Output, folder: Path, ability: str) -> tuple[Run, Model]:
-    """A run and its model, which must be able to do what is asked."""
+def _begin(
+    ability: str, folder: Path, out: Path, overwrite: bool, as_json: bool, images: bool = True
+) -> tuple[Output, Run, Model]:
+    """How each of these commands begins: the voice, and a run with a model that is able to do what is asked.
+
+    Raises:
+        UsageError: ``out`` cannot be written, or the model cannot do it.
+    """
     from reverie.run import Run
 
+    output = Output(as_json)
+    options.check_writable(out, overwrite, images)
     run = Run.open(folder)
     model = fitted(run)
-    if not hasattr(model, ability):
-        able = [verb for verb in ("sample", "transform", "reconstruct", "impute", "score") if hasattr(model, verb)]
-        raise UsageError(f"{folder}: a model of the kind {model.name} cannot {ability}; it can {', '.join(able)}")
+    try:
+        getattr(model, ability)
+    except AttributeError as error:
+        raise UsageError(f"{folder}: {str(error).replace('labels=True', '--set labels=true')}") from None
     if run.config.status != "finished":
         output.warn(f"{folder}: its training has not finished ({run.config.status})")
-    return run, model
+    return output, run, model
 
 
-def _call(model: Model, verb: str, *arguments: Any, **wanted: Any) -> NDArray[Any]:
+def _call(model: Model, verb: str, *arguments: Any, **wanted: Any) -> Any:
     """A verb of the model with those of the options that were given, if it has them."""
-    method = getattr(model, verb)
     given = {name: value for name, value in wanted.items() if value is not None}
-    unknown = [name for name in given if name not in inspect.signature(method).parameters]
-    if unknown:
-        option = unknown[0].replace("_", "-")
-        raise UsageError(f"--{option}: a model of the kind {model.name} has no such option of {verb}")
-    result: NDArray[Any] = method(*arguments, **given)
-    return result
+    method = getattr(model, verb, None)
+    taken = {} if method is None else inspect.signature(method).parameters
+    any_name = any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values())
+    unknown = [name for name in given if name not in taken and not any_name]
+    if unknown or method is None:
+        option = {"y": "label"}.get(unknown[0], unknown[0].replace("_", "-"))
+        raise UsageError(f"--{option}: a model of the kind {model.name} has no such option")
+    return method(*arguments, **given)
 
 
-def _read(run: Run, source: str) -> NDArray[Any]:
+def _known_label(model: Model, text: str) -> Any:
+    """The label that a word of the command line stands for.
+
+    Raises:
+        UsageError: the model has learned no labels, or not this one.
+    """
+    if not model.labels:
+        raise UsageError(f"--label {text}: this run has learned no labels; fit one with --set labels=true")
+    for label in model.classes_.tolist():
+        if text in (str(label), f"{label:g}" if isinstance(label, float) else str(label).lower()):
+            return label
+    known = ", ".join(map(str, model.classes_.tolist()[:20])) + ", …" * (len(model.classes_) > 20)
+    raise UsageError(f"--label {text}: the run has learned no such label; there are {known}")
+
+
+def _temper(output: Output, model: Model, number: int, alone: dict[str, Any], **wanted: Any) -> Tempered:
+    """Draws by parallel tempering, which begins in independent columns and takes no other options.
+
+    Raises:
+        UsageError: it was given one.
+    """
+    for option, value in alone.items():
+        if value is not None:
+            raise UsageError(f"--temperatures draws whole examples from all there are; leave {option} out")
+    with progress.working(output) as tell:
+        tempered: Tempered = _call(model, "temper", number, **wanted, report=tell)
+    return tempered
+
+
+def _how_tempered(output: Output, tempered: Tempered) -> dict[str, Any]:
+    """How well the chains got on: fields of the result, and in words."""
+    low, high = float(tempered.acceptance.min()), float(tempered.acceptance.max())
+    if not tempered.round_trips:
+        output.warn(
+            "no chain went from the bottom of the ladder to its top and back, so that modes may be missing among the "
+            "draws; give more --temperatures or a longer --burn-in"
+        )
+    said = f"exchanges accepted: {low:.0%} to {high:.0%}; round trips in 1,000 steps: {tempered.round_trips:.2g}"
+    acceptance = tempered.acceptance.tolist()
+    return {"said": said, "acceptance": acceptance, "round_trips": tempered.round_trips, "steps": tempered.steps}
+
+
+def _read(run: Run, source: str) -> Split:
     """All examples of a source in its order, which must look like those that the run was trained on."""
     from reverie import data
 
@@ -161,7 +278,7 @@ def _read(run: Run, source: str) -> NDArray[Any]:
         raise DataError(f"{source}: its columns are {', '.join(found.columns)}; the run's are {', '.join(was.columns)}")
     if list(found.shape) != was.shape and (len(found.shape) > 1 or found.shape[0] != _entries(was.shape)):
         raise DataError(f"{source}: its examples are {_words(found.shape)}; those of the run are {_words(was.shape)}")
-    return found.train.x
+    return found.train
 
 
 def _one(x: NDArray[Any], source: str) -> NDArray[Any]:
@@ -171,12 +288,11 @@ def _one(x: NDArray[Any], source: str) -> NDArray[Any]:
     return example
 
 
-def _write(run: Run, x: NDArray[Any], out: Path) -> None:
-    """Examples as the run's data are, whose white is 1 where the model's draws are zeros and ones."""
+def _write(run: Run, model: Model, x: NDArray[Any], out: Path) -> None:
+    """Examples as the run's data are, whose white is 1 where the model deals in zeros and ones."""
     from reverie import data
 
-    maximum = 1.0 if x.size and x.max() <= 1 else run.config.data.maximum
-    data.write(x, out, columns=tuple(run.config.data.columns), maximum=maximum)
+    data.write(x, out, columns=tuple(run.config.data.columns), maximum=run.white(model))
 
 
 def _entries(shape: list[int]) -> int:

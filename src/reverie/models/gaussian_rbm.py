@@ -19,8 +19,11 @@ since a small step in it multiplies every other parameter's gradient. In natural
 gradient of all four is positive minus negative statistics, of v, v², h and v hᵀ; for standardised data their variances
 are of order one, and where σ shrinks, the natural parameters grow and learning slows down instead of exploding. Two
 things are added. σ stays between a floor and the spread of its column (a conditional variance above the marginal one is
-never the likeliest). And the rate is 1/√D unless it is given (less for
-more than 100 hidden units), since what a step does to a unit's input grows with the number of its inputs.
+never the likeliest). And the rate is 1/√D unless it is given, less for more than 100 hidden units, since what a step
+does to a unit's input grows with the number of its inputs.
+
+**Divergence.** Too high a rate may leave all numbers finite and no model behind: :meth:`check_learned` asks, once
+training is over, whether the data are likelier than under independent columns.
 
 **Data.** Columns are standardised inside (:class:`reverie.encoding.Real`), constant ones are set apart, and densities
 are reported in the data's own units: log p(x) = log p(v) − Σ log scale. Whole numbers are dequantised by uniform noise.

@@ -16,8 +16,9 @@ import numpy as np
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
-from reverie import files
+from reverie import contract, files
 from reverie.errors import DataError
+from reverie.random import Random
 from reverie.report import charts, columns, curves, facts, figures, landscape, pictures, words
 from reverie.report.landscape import Landscape
 from reverie.report.neighbours import Neighbours, compare
@@ -33,6 +34,8 @@ __all__ = ["build", "write"]
 
 HERO = 48
 """Draws, and real examples, at the top of the page."""
+CLASSES, OF_A_CLASS, CLASS_STEPS = 12, 10, 200
+"""Classes of which draws are shown, how many of each, and the steps that lead to them."""
 PAIRS = 12
 """Draws shown with their neighbours; three times as many unfold."""
 
@@ -79,7 +82,7 @@ def build(run: Run, *, seed: int = 0) -> str:
         "meanings": figures.verdicts(evidence) if evidence else [],
         "kinds": figures.KINDS,
         "folder": run.path.name or "RUN",
-        "facts": _facts(run, cls.__name__),
+        "facts": _facts(run, cls.__name__, model),
         "curves": curves.panels(cls.curves, run.history()),
         "command": facts.command(run),
         "look": _look(model, dataset, seed) if model is not None and dataset is not None else None,
@@ -102,9 +105,13 @@ def _load(run: Run) -> tuple[Model | None, Dataset | None, list[str]]:
     return model, dataset, missing
 
 
-def _facts(run: Run, title: str) -> list[tuple[str, facts.Facts]]:
-    config = run.config
-    return [("Data", facts.data(config)), ("Model", facts.model(config, title)), ("Training", facts.training(run))]
+def _facts(run: Run, title: str, model: Model | None) -> list[tuple[str, facts.Facts]]:
+    measure = "" if model is None else model.base_measure
+    return [
+        ("Data", facts.data(run.config)),
+        ("Model", facts.model(run, title, measure)),
+        ("Training", facts.training(run)),
+    ]
 
 
 @dataclass(frozen=True)
@@ -124,8 +131,6 @@ class Look:
 
 
 def _look(model: Model, dataset: Dataset, seed: int) -> Look:
-    from reverie.random import Random
-
     seen = look(model, dataset, seed)
     found = compare(seen)
     images = dataset.kind == "images"
@@ -137,10 +142,31 @@ def _look(model: Model, dataset: Dataset, seed: int) -> Look:
         neighbours=found,
         distances=_distances(found) if found else Markup(),
         pairs=_pairs(seen, found) if images and found else [],
-        own=[pictures.of_model(p) for p in model.pictures(dataset.train.x, Random(seed, "report/pictures"))],
-        landscape=landscape.of(model, dataset),
+        own=[pictures.of_model(p, seen.span) for p in (*_by_class(model, seed), *_own(model, dataset, seed))],
+        landscape=landscape.of(model, dataset, seen),
         draws=0 if seen.drawn is None else len(seen.drawn),
     )
+
+
+def _own(model: Model, dataset: Dataset, seed: int) -> list[contract.Picture]:
+    return model.pictures(dataset.train.x, Random(seed, "report/pictures"))
+
+
+def _by_class(model: Model, seed: int) -> list[contract.Picture]:
+    """A row of draws of each class, of a model of images that can draw the examples of a label."""
+    if not (model.labels and hasattr(model, "sample") and len(model.shape_) in (2, 3)):
+        return []
+    classes = model.classes_.tolist()[:CLASSES]
+    draws = [model.sample(OF_A_CLASS, y=y, burn_in=CLASS_STEPS, seed=seed + k) for k, y in enumerate(classes)]
+    return [
+        contract.Picture(
+            "Draws of each class",
+            f"The label is held fast, and the rest drawn: after {CLASS_STEPS} steps of a chain that begins in noise.",
+            np.concatenate(draws).astype(np.float32),
+            columns=OF_A_CLASS,
+            rows=tuple(map(str, classes)),
+        )
+    ]
 
 
 def _hero(seen: Seen) -> list[Picture]:

@@ -22,6 +22,7 @@ _LETTER = 6.3  # width of a letter of the axes' text
 _POINTS = 300  # of a line, at most; more are thinned out
 _BANDS = 120  # places to hover over, at most
 _TOP, _BOTTOM = 22, 36
+_ROW = 21  # height of a row of pairs
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def histogram(groups: Sequence[tuple[str, Sequence[float]]], *, what: str, acros
     edges = _edges([v for _, values in kept for v in values])
     shares = [_shares(values, edges) for _, values in kept]
     frame = _frame((edges[0], edges[-1]), (0.0, max((max(s) for s in shares), default=1.0) * 1.08))
-    parts = [_grid(frame, across, "share of them")]
+    parts = [_grid(frame, across, "share of them", whole=edges[0] % 1 == 0.5)]
     for place, ((name, values), share) in enumerate(zip(kept, shares, strict=True)):
         parts += [_steps(frame, edges, share, place), _median(frame, name, values, place)]
     said = "; ".join(f"median of {name} {words.number(_middle(values))}" for name, values in kept)
@@ -153,6 +154,37 @@ def intervals(rows: Sequence[Interval], *, what: str, unit: str) -> Markup:
     return _svg(parts, f"{what}, in {unit}: {said}.", height)
 
 
+@dataclass(frozen=True)
+class Pair:
+    """One row of :func:`pairs`: a name, two numbers above zero (or zero, which is not drawn), and a small picture."""
+
+    name: str
+    first: float
+    second: float
+    tile: str = ""
+
+
+def pairs(rows: Sequence[Pair], *, names: tuple[str, str], what: str, across: str) -> Markup:
+    """Two numbers in each row on one logarithmic axis, with a line between them.
+
+    Args:
+        rows: from top to bottom.
+        names: what the first and the second number are.
+        what: what is shown, for readers who do not see it.
+        across: what both are.
+    """
+    known = [math.log10(v) for row in rows for v in (row.first, row.second) if v > 0 and math.isfinite(v)]
+    low, high = math.floor(min(known, default=-1) - 1e-9), math.ceil(max(known, default=0) + 1e-9)
+    height = _ROW * len(rows) + 44
+    left = 10 + max((_ROW if row.tile else _LETTER * len(row.name) for row in rows), default=0)
+    frame = Frame(Scale(low, max(high, low + 1), round(left), WIDTH - 14), Scale(0, 1, height - _BOTTOM, 4), height)
+    parts = [_decades(frame, across)]
+    for place, row in enumerate(rows):
+        parts.append(_pair(frame, row, names, _ROW * place + 6 + _ROW / 2))
+    said = f"{names[0]} and {names[1]} of {len(rows)} configurations"
+    return _svg(parts, f"{what}: {said}, on a logarithmic axis.", height)
+
+
 # The box --------------------------------------------------------------------------------------------------------------
 
 
@@ -213,6 +245,47 @@ def _ticks_below(frame: Frame, across: str, whole: bool) -> Markup:
 def _anchor(frame: Frame, value: float) -> str:
     """Labels at the very edge turn inwards, so that the drawing does not cut them."""
     return "end" if frame.x(value) > WIDTH - 14 else "start" if frame.x(value) < 14 else "middle"
+
+
+# Pairs ----------------------------------------------------------------------------------------------------------------
+
+
+def _decades(frame: Frame, across: str) -> Markup:
+    """Lines and labels at powers of ten: at most six."""
+    low, high = round(frame.x.low), round(frame.x.high)
+    step = max(1, math.ceil((high - low) / 5))
+    marks = [
+        f"<line class='grid' x1='{frame.x(k):g}' y1='{frame.y.end}' x2='{frame.x(k):g}' y2='{frame.y.start}'/>"
+        f"<text class='tick' x='{frame.x(k):g}' y='{frame.y.start + 16}' text-anchor='{_anchor(frame, k)}'>"
+        f"{_power(k)}</text>"
+        for k in range(high, low - 1, -step)
+    ]
+    line = f"<line class='axis' x1='{frame.x.start}' y1='{frame.y.start}' x2='{frame.x.end}' y2='{frame.y.start}'/>"
+    middle = (frame.x.start + frame.x.end) / 2
+    name = f"<text class='tick' x='{middle:g}' y='{frame.y.start + 31}' text-anchor='middle'>{escape(across)}</text>"
+    return Markup("".join(marks) + line + name)
+
+
+def _power(k: int) -> str:
+    return f"{10.0**k:g}" if k >= -4 else f"1e−{-k}"
+
+
+def _pair(frame: Frame, row: Pair, names: tuple[str, str], y: float) -> Markup:
+    side = _ROW - 3
+    label = (
+        f"<image x='4' y='{y - side / 2:g}' width='{side}' height='{side}' href='{row.tile}'/>"
+        f"<rect class='edge' x='4' y='{y - side / 2:g}' width='{side}' height='{side}'/>"
+        if row.tile
+        else f"<text class='tick' x='4' y='{y + 4:g}'>{escape(row.name)}</text>"
+    )
+    at = [frame.x(math.log10(value)) if value > 0 else None for value in (row.first, row.second)]
+    line = "" if None in at else f"<line class='grid' x1='{at[0]:g}' y1='{y:g}' x2='{at[1]:g}' y2='{y:g}'/>"
+    dots = [
+        f"<circle class='dot s{k}' cx='{x:g}' cy='{y:g}' r='{(4.5, 3)[k]}'/>" for k, x in enumerate(at) if x is not None
+    ]
+    values = [words.number(value, 4) if value > 0 else "none" for value in (row.first, row.second)]
+    title = escape(f"{row.name}: " * bool(row.name) + f"{names[0]} {values[0]}, {names[1]} {values[1]}")
+    return Markup(f"<g>{label}{line}{''.join(dots)}<title>{title}</title></g>")
 
 
 # Lines ----------------------------------------------------------------------------------------------------------------

@@ -48,20 +48,22 @@ def data(config: RunConfig) -> Facts:
     return [(name, text) for name, text in facts if text]
 
 
-def model(config: RunConfig, title: str) -> Facts:
-    """The model and its arguments; a learning principle that was left to the model is the one that it chose."""
-    arguments = dict(config.parameters)
-    if "learning" in arguments and arguments["learning"] is None:
-        cls = registry.get(config.model)
-        chosen = cls(**parameters.from_json(cls, arguments)).principle()
+def model(run: Run, title: str, measure: str) -> Facts:
+    """The model, its arguments and its base measure; where learning was left to the model, the principle it chose."""
+    arguments = dict(run.config.parameters)
+    chosen = run.unfitted().principle()
+    choices = {c for argument in parameters.schema(registry.get(run.config.model)) for c in argument.choices}
+    if arguments.get("learning", ...) is None and type(chosen) in choices:
         arguments["learning"] = {"name": type(chosen).__name__, **parameters.to_json(chosen)}
-    return [("model", title), *_settings(arguments)]
+    facts = [("model", title), *_settings(arguments)]
+    return [*facts, ("base measure", measure)] if measure else facts
 
 
 def training(run: Run) -> Facts:
     """The training: how long, on what, by which versions."""
     config, history, clock = run.config, run.history(), run.clock()
-    facts = [("status", config.status), ("epochs", _epochs(config, len(history)))]
+    epochs = f"{len(history):,} of {run.unfitted().planned_epochs:,}"
+    facts = [("status", config.status), ("epochs", epochs)]
     if clock:
         seconds = clock[-1]["seconds"]
         facts.append(("duration", f"{words.duration(seconds)}, {words.duration(seconds / len(clock))} an epoch"))
@@ -86,7 +88,13 @@ def command(run: Run) -> str:
     if "--out" in first[:-1]:
         out = first[first.index("--out") + 1]
     lines = [first, ["reverie", "evaluate", out], ["reverie", "report", out]]
-    return "\n".join(shlex.join(line) for line in lines)
+    return "\n".join([*(shlex.join(line) for line in lines), *_unsaid(config)])
+
+
+def _unsaid(config: RunConfig) -> list[str]:
+    """A remark for each argument that no command line can say: arrays that were given from Python or in a file."""
+    arrays = [name for name, value in config.parameters.items() if words.is_table(value)]
+    return [f"# {name}, {words.plain(config.parameters[name])}, is in run.json" for name in arrays]
 
 
 def _command(config: RunConfig, out: str) -> list[str]:
@@ -108,8 +116,8 @@ def _changed(cls: type, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield argument.name, str(value.get("name", ""))
             if inner is not None:
                 yield from ((f"{argument.name}.{name}", text) for name, text in _changed(inner, value))
-        elif value != argument.default:
-            yield argument.name, str(value)
+        elif words.plain(value) != words.plain(argument.default) and not words.is_table(value):
+            yield argument.name, words.plain(value)
 
 
 def _settings(arguments: Mapping[str, Any]) -> Facts:
@@ -119,10 +127,5 @@ def _settings(arguments: Mapping[str, Any]) -> Facts:
             inner = ", ".join(f"{key} {words.plain(v)}" for key, v in value.items() if key != "name")
             facts.append((name, f"{value.get('name', '')} ({inner})" if inner else str(value.get("name", ""))))
         else:
-            facts.append((name, words.plain(value)))
+            facts.append((name, words.plain(value).replace(",", ", ")))  # so that a long row of values can be broken
     return facts
-
-
-def _epochs(config: RunConfig, done: int) -> str:
-    planned = config.parameters.get("epochs")
-    return f"{done:,} of {planned:,}" if isinstance(planned, int) else f"{done:,}"

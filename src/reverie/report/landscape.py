@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from markupsafe import Markup
+from numpy.typing import NDArray
 
 from reverie import contract
 from reverie.report import charts, pictures, words
-from reverie.report.charts import Series
-from reverie.report.pictures import Picture
+from reverie.report.charts import Pair, Series
 
 if TYPE_CHECKING:
     from reverie.data import Dataset
     from reverie.model import Model
+    from reverie.report.seen import Seen
 
-_LINES = 200  # configurations in the chart, at most
+_LINES = 200  # configurations in the chart by rank, at most
+_PAIRS = 16  # configurations drawn with their numbers; the table has more
 
 
 @dataclass(frozen=True)
@@ -25,19 +27,19 @@ class Landscape:
     """What the page shows of it.
 
     Attributes:
+        pairs: the likeliest configurations, drawn, with their probabilities beside their training shares.
         chart: energy of each configuration by rank.
-        picture: the most probable configurations, where the data are images.
         rows: place, configuration in words, probability and share of the training examples.
         said: what the numbers come to, in words.
     """
 
+    pairs: Markup
     chart: Markup
-    picture: Picture | None
     rows: list[tuple[str, str, str, str]]
     said: str
 
 
-def of(model: Model, dataset: Dataset) -> Landscape | None:
+def of(model: Model, dataset: Dataset, seen: Seen) -> Landscape | None:
     """The landscape of a model that can weigh all of its configurations; None where it has none."""
     found = model.landscape(dataset.train.x) if hasattr(model, "landscape") else None
     if found is None:
@@ -49,34 +51,43 @@ def of(model: Model, dataset: Dataset) -> Landscape | None:
         unit="nats",
         across="rank",
     )
-    images = dataset.kind == "images"
-    shown = found.examples.astype(np.float32)
-    picture = pictures.examples(shown, (0.0, 1.0), _alt(found), columns=8, width=1000) if images else None
-    return Landscape(chart, picture, [] if images else _rows(found), _said(found))
+    return Landscape(_pairs(found, seen.span if dataset.kind == "images" else None), chart, _rows(found), _said(found))
 
 
-def _alt(found: contract.Landscape) -> str:
-    ends = words.number(float(found.probability[0]), 4), words.number(float(found.probability[-1]), 4)
-    return f"The {len(found.examples)} most probable configurations, from probability {ends[0]} down to {ends[1]}"
+def _pairs(found: contract.Landscape, span: tuple[float, float] | None) -> Markup:
+    """The first configurations: as tiles where ``span`` says what is black and white, else in words."""
+    numbers = zip(found.examples[:_PAIRS], found.probability, found.frequency, strict=False)
+    pairs = [
+        Pair("" if span else _word(x), float(p), float(f), pictures.tile(x, span) if span else "")
+        for x, p, f in numbers
+    ]
+    names = ("probability", "share of the training examples")
+    return charts.pairs(pairs, names=names, what="The most probable configurations", across="probability, or share")
+
+
+def _word(example: NDArray[Any]) -> str:
+    """Values side by side, without spaces where each is a single digit; the first ones of many."""
+    values = [f"{value:g}" for value in example.reshape(-1).astype(float)]
+    text = ("" if max(map(len, values)) == 1 else " ").join(values)
+    return text if len(text) <= 18 else text[:17] + "…"
 
 
 def _rows(found: contract.Landscape) -> list[tuple[str, str, str, str]]:
     return [
-        (str(k + 1), " ".join(f"{value:g}" for value in example.reshape(-1).astype(float)), *_shares(p, f))
-        for k, (example, p, f) in enumerate(zip(found.examples, found.probability, found.frequency, strict=True))
+        (str(k + 1), " ".join(f"{value:g}" for value in x.reshape(-1).astype(float)), _share(p), _share(f))
+        for k, (x, p, f) in enumerate(zip(found.examples, found.probability, found.frequency, strict=True))
     ]
 
 
-def _shares(p: float, f: float) -> tuple[str, str]:
-    return words.number(float(p), 4), words.number(float(f), 4)
+def _share(value: float) -> str:
+    return words.number(float(value), 4)
 
 
 def _said(found: contract.Landscape) -> str:
-    top, share = float(found.probability[0]), float(found.frequency[0])
-    known = int((found.frequency > 0).sum())
+    shown, known = len(found.examples), int((found.frequency > 0).sum())
+    which = "all occur" if known == shown else f"{known or 'none'} {'occurs' if known == 1 else 'occur'}"
     return (
         f"All {len(found.energy):,} configurations were weighed. The {found.patterns:,} different training examples "
         f"hold {found.mass:.1%} of the probability; the other {1 - found.mass:.1%} lies on configurations never seen "
-        f"in training. Of the {len(found.examples)} most probable ones, {known} occur among the training examples; the "
-        f"first has probability {top:.4f} and makes up {share:.4f} of the training examples."
+        f"in training. Of the {shown:,} most probable ones {which} among the training examples."
     )

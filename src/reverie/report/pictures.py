@@ -37,6 +37,7 @@ class Picture:
         width: pixels of ``wide``, and ``height``.
         title: heading, and ``caption``: the words beneath.
         diverging: whether it shows signed values.
+        rows: names and pictures of rows that stand for themselves, in place of ``wide``.
     """
 
     wide: str
@@ -47,6 +48,7 @@ class Picture:
     title: str = ""
     caption: str = ""
     diverging: bool = False
+    rows: tuple[tuple[str, Picture], ...] = ()
 
 
 def few(images: Array, most: int) -> Array:
@@ -65,19 +67,43 @@ def examples(
     return Picture(uri, uri, alt, width, height, title)
 
 
-def of_model(picture: contract.Picture) -> Picture:
-    """A picture that a model offers of itself."""
+def of_model(picture: contract.Picture, span: tuple[float, float]) -> Picture:
+    """A picture that a model offers of itself; ``span`` is black and white unless it has signed values."""
+    if picture.rows:
+        return _in_rows(picture, span)
     images = _floats(few(picture.images, 64))
     columns = _even(len(images), picture.columns)
     scale = _scale(images, columns, _WIDTH)
-    wide, width, height = _encoded(sheet(images, columns=columns, scale=scale, diverging=picture.diverging))
+    wide, width, height = _encoded(_laid_out(picture, images, columns, scale, span))
     narrow = wide
     if columns > _NARROW:
-        narrow, _, _ = _encoded(
-            sheet(images, columns=_even(len(images), _NARROW), scale=scale, diverging=picture.diverging)
-        )
+        narrow, _, _ = _encoded(_laid_out(picture, images, _even(len(images), _NARROW), scale, span))
     alt = f"{picture.title}: {len(images)} images in rows of {columns}."
     return Picture(wide, narrow, alt, width, height, picture.title, picture.caption, picture.diverging)
+
+
+def tile(image: Array, span: tuple[float, float]) -> str:
+    """One example (h, w[, 3]) as a data URI, a pixel for each of its own."""
+    return _encoded(sheet(_floats(image[None]), columns=1, scale=1, low=span[0], high=span[1], gap=0))[0]
+
+
+def _in_rows(picture: contract.Picture, span: tuple[float, float]) -> Picture:
+    """A strip for each row, all of the same length: as many images as the page has room for."""
+    rows = picture.images.reshape(len(picture.rows), picture.columns, *picture.images.shape[1:])
+    shown = _floats(rows[:, : max(1, _VALUES // int(rows[:, 0].size))])
+    scale = _scale(shown[0], shown.shape[1], _WIDTH // 2)
+    strips = []
+    for name, images in zip(picture.rows, shown, strict=True):
+        made = _laid_out(picture, images, len(images), scale, span)
+        wide, width, height = _encoded(made, 2 * LIMIT // len(rows))
+        strips.append((name, Picture(wide, wide, f"{picture.title}, {name}: {len(images)} images", width, height)))
+    return Picture("", "", "", 0, 0, picture.title, picture.caption, picture.diverging, tuple(strips))
+
+
+def _laid_out(picture: contract.Picture, images: Array, columns: int, scale: int, span: tuple[float, float]) -> Image:
+    if picture.diverging:
+        return sheet(images, columns=columns, scale=scale, diverging=True)
+    return sheet(images, columns=columns, scale=scale, low=span[0], high=span[1])
 
 
 def _even(n: int, most: int) -> int:
@@ -95,10 +121,10 @@ def _floats(images: Array) -> Array:
     return images.astype(np.float32)
 
 
-def _encoded(image: Image) -> tuple[str, int, int]:
+def _encoded(image: Image, limit: int = LIMIT) -> tuple[str, int, int]:
     """A data URI of the image as PNG, and its width and height; scaled down where it would be too large."""
     content = _png(image)
-    while len(content) > LIMIT and min(image.size) > 16:
+    while len(content) > limit and min(image.size) > 16:
         image = image.reduce(2)
         content = _png(image)
     uri = "data:image/png;base64," + base64.b64encode(content).decode()

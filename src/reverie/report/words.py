@@ -34,8 +34,17 @@ def typeset(text: str) -> str:
     return re.sub(r"(?<![\w.-])-(?=\d)", "−", text)
 
 
+def is_table(value: Any) -> bool:
+    """Whether a setting is an array of rows."""
+    return isinstance(value, list | tuple) and any(isinstance(row, list | tuple) for row in value)
+
+
 def plain(value: Any) -> str:
-    """A setting as it would be typed: true, none, 0.05, 500."""
+    """A setting as it would be typed: true, none, 0.05, 500, or 500,500; an array by its size."""
+    if is_table(value):
+        return f"an array of {len(value)} × {len(value[0])}"
+    if isinstance(value, list | tuple):
+        return ",".join(map(plain, value))
     if value is None or isinstance(value, bool):
         return str(value).lower()
     return f"{value:g}" if isinstance(value, float) else str(value)
