@@ -19,7 +19,7 @@ HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "benchmarks.md"
 NAMES = (
     *("rbm_epoch", "family", "ais", "boltzmann_sweep", "memory"),
-    *("digits", "bars_and_stripes", "contrastive_bias", "modes", "encoder", "distributed", "patches", "clothes"),
+    *("digits", "bars_and_stripes", "contrastive_bias", "modes", "encoder", "distributed"),
 )
 
 
