@@ -389,7 +389,7 @@ def test_parts_of_whole_numbers_are_refused_where_noise_is_added(visible):
     x[:, 1] = 5
     bad = x.astype(float)
     bad[7, 3] = 0.25
-    with pytest.raises(DataError, match=r"row 7, column 3 holds 0.25, but the model was fitted on whole numbers"):
+    with pytest.raises(DataError, match=r"row 7, column 3 holds 0.25, but only whole numbers can be dequantised"):
         quick(x, visible=visible).score_samples(bad)
     assert np.isfinite(quick(x, visible=visible, dequantise=False).score_samples(bad)).all()
 

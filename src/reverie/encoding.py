@@ -214,8 +214,8 @@ class Real:
             row, column = np.argwhere(varying != np.floor(varying))[0]
             raise DataError(
                 f"row {row}, column {self.first + self.kept(learned, x.shape[1])[column]} holds "
-                f"{varying[row, column]}, but the model was fitted on whole numbers, which it dequantises; fit with "
-                "dequantise=False for others"
+                f"{varying[row, column]}, but only whole numbers can be dequantised: fit with dequantise=False, or "
+                "multiply the data until they are whole"
             )
         return torch.from_numpy(np.ascontiguousarray(varying if x.dtype == np.uint8 else varying.astype(np.float32)))
 

@@ -127,6 +127,8 @@ def _validate(cls: type, name: str, hint: Any, value: Any, lax: bool = False) ->
         value = [part.strip() for part in value.split(",") if part.strip()]
     elif lax and _takes_several(hint) and get_origin(hint) is tuple and not isinstance(value, list | tuple):
         value = [value]
+    if isinstance(value, list) and _takes_several(hint):  # a list says the same; JSON knows no other
+        value = tuple(value)
     try:
         return TypeAdapter(hint).validate_python(value, strict=not lax)
     except ValidationError as error:

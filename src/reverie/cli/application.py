@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Any, Never, TextIO
 
 import typer
@@ -12,7 +13,7 @@ from typer.core import TyperGroup
 
 from reverie import __version__
 from reverie.cli import data, demo, doctor, failures, fit, models, options, runs, use
-from reverie.cli.output import say
+from reverie.cli.output import Output
 
 _ANYWHERE = {"-v": "--verbose", "--verbose": "--verbose"}
 
@@ -34,7 +35,7 @@ class Commands(TyperGroup):
         """Run the command that ``args`` name, as ``reverie`` whatever the program is called, and exit."""
         self.words = _hoisted(sys.argv[1:] if args is None else args)
         with warnings.catch_warnings():
-            warnings.showwarning = _warn
+            warnings.showwarning = partial(_warn, Output("--json" in self.words))
             sys.exit(self._run(complete_var, extra))
 
     def _run(self, complete_var: str | None, extra: dict[str, Any]) -> int:
@@ -114,6 +115,7 @@ def _hoisted(words: Sequence[str]) -> list[str]:
 
 
 def _warn(
+    output: Output,
     message: Warning | str,
     category: type[Warning],
     filename: str,
@@ -121,5 +123,5 @@ def _warn(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    """A library's warning as one line, instead of a place in its source."""
-    say("warning", "yellow", str(message))
+    """A library's warning as one line or event, instead of a place in its source."""
+    output.warn(str(message))

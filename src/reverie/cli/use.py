@@ -42,6 +42,24 @@ Label = Annotated[
     str | None,
     typer.Option("--label", metavar="Y", help="Draw examples of this class only; of models that learned labels."),
 ]
+Sampler = Annotated[
+    str | None,
+    typer.Option(
+        "--sampler",
+        metavar="NAME",
+        help="What a chain does: gibbs, langevin or gibbs-langevin; of models of the kind gaussian-rbm.",
+        show_default="the model's own",
+    ),
+]
+StepSize = Annotated[
+    float | None,
+    typer.Option(
+        "--step-size",
+        metavar="X",
+        help="Size of Langevin moves, at most 1: larger ones go further and are refused more often.",
+        show_default="the model's own",
+    ),
+]
 Probabilities = Annotated[
     bool, typer.Option("--probabilities", help="Write p(y | x) of every class beside the label, a column each.")
 ]
@@ -56,6 +74,8 @@ def sample(
     burn_in: options.BurnIn = None,
     temperatures: Temperatures = None,
     label: Label = None,
+    sampler: Sampler = None,
+    step_size: StepSize = None,
     mean: Mean = False,
     given: Given = None,
     overwrite: options.Overwrite = False,
@@ -71,10 +91,10 @@ def sample(
         if temperatures is None:
             held = None if given is None else _one(_read(run, given).x, given)
             y = None if label is None else _known_label(model, label)
-            wanted = {"given": held, "y": y, "burn_in": burn_in, "mean": mean or None, "seed": seed}
-            draws = _call(model, "sample", number, **wanted)
+            chain = {"burn_in": burn_in, "sampler": sampler, "step_size": step_size}
+            draws = _call(model, "sample", number, **chain, given=held, y=y, mean=mean or None, seed=seed)
         else:
-            alone = {"--given": given, "--label": label, "--mean": mean or None}
+            alone = {"given": given, "label": label, "mean": mean or None, "sampler": sampler, "step-size": step_size}
             tempered = _temper(output, model, number, alone, temperatures=temperatures, steps=burn_in, seed=seed)
             draws, facts = tempered.samples, _how_tempered(output, tempered)
     _write(run, model, draws, out)
@@ -130,6 +150,8 @@ def impute(
         output.warn(f"{source}: nothing is missing in it, so there is nothing to draw")
     with memory_advice(None):
         filled = _call(model, "impute", x, burn_in=burn_in, seed=seed)
+    if filled.dtype.kind == "f" and getattr(model, "binarise", None) is None:  # standardising cost their last digits
+        filled = np.where(np.isnan(x), filled, x).astype(filled.dtype)
     _write(run, model, filled, out)
     output.line(f"{gaps:,} missing entries of {len(filled):,} examples drawn and written to {out}")
     output.result(file=str(out), n=len(filled), missing=gaps)
@@ -200,20 +222,26 @@ def _begin(
     from reverie.run import Run
 
     output = Output(as_json)
-    options.check_writable(out, overwrite, images)
     run = Run.open(folder)
+    options.check_writable(out, overwrite, images and len(run.config.data.shape) > 1)
     model = fitted(run)
     try:
         getattr(model, ability)
     except AttributeError as error:
-        raise UsageError(f"{folder}: {str(error).replace('labels=True', '--set labels=true')}") from None
+        if ability == "predict":
+            raise UsageError(f"{folder}: {_no_labels(model)}") from None
+        raise UsageError(f"{folder}: {error}") from None
     if run.config.status != "finished":
         output.warn(f"{folder}: its training has not finished ({run.config.status})")
     return output, run, model
 
 
 def _call(model: Model, verb: str, *arguments: Any, **wanted: Any) -> Any:
-    """A verb of the model with those of the options that were given, if it has them."""
+    """A verb of the model with those of the options that were given, if it has them.
+
+    Raises:
+        UsageError: it does not, or the option goes with another one.
+    """
     given = {name: value for name, value in wanted.items() if value is not None}
     method = getattr(model, verb, None)
     taken = {} if method is None else inspect.signature(method).parameters
@@ -222,6 +250,8 @@ def _call(model: Model, verb: str, *arguments: Any, **wanted: Any) -> Any:
     if unknown or method is None:
         option = {"y": "label"}.get(unknown[0], unknown[0].replace("_", "-"))
         raise UsageError(f"--{option}: a model of the kind {model.name} has no such option")
+    if "step_size" in given and given.get("sampler", "gibbs") == "gibbs":
+        raise UsageError("--step-size: Gibbs steps have none; give --sampler langevin or gibbs-langevin with it")
     return method(*arguments, **given)
 
 
@@ -232,12 +262,19 @@ def _known_label(model: Model, text: str) -> Any:
         UsageError: the model has learned no labels, or not this one.
     """
     if not model.labels:
-        raise UsageError(f"--label {text}: this run has learned no labels; fit one with --set labels=true")
+        raise UsageError(f"--label {text}: {_no_labels(model)}")
     for label in model.classes_.tolist():
         if text in (str(label), f"{label:g}" if isinstance(label, float) else str(label).lower()):
             return label
     known = ", ".join(map(str, model.classes_.tolist()[:20])) + ", …" * (len(model.classes_) > 20)
     raise UsageError(f"--label {text}: the run has learned no such label; there are {known}")
+
+
+def _no_labels(model: Model) -> str:
+    """Why a model knows no labels, and which one would."""
+    if "labels" in model.get_params():
+        return "this run has learned no labels; fit one with --set labels=true"
+    return f"a model of the kind {model.name} learns no labels; rbm and dbn do, with --set labels=true"
 
 
 def _temper(output: Output, model: Model, number: int, alone: dict[str, Any], **wanted: Any) -> Tempered:
@@ -248,7 +285,7 @@ def _temper(output: Output, model: Model, number: int, alone: dict[str, Any], **
     """
     for option, value in alone.items():
         if value is not None:
-            raise UsageError(f"--temperatures draws whole examples from all there are; leave {option} out")
+            raise UsageError(f"--temperatures draws whole examples from all there are; leave --{option} out")
     with progress.working(output) as tell:
         tempered: Tempered = _call(model, "temper", number, **wanted, report=tell)
     return tempered

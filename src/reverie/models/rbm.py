@@ -75,7 +75,10 @@ _LOOKS = 2**21
 
 def _classifies(model: RBM) -> bool:
     if not model.labels:
-        raise AttributeError(f"{type(model).__name__} classifies only with labels=True; without, it can transform")
+        who = type(model).__name__
+        if "labels" in model.get_params(deep=False):
+            raise AttributeError(f"{who} classifies only with labels=True; without, it can transform")
+        raise AttributeError(f"{who} learns no labels, so it cannot predict; it can transform")
     return True
 
 
