@@ -410,6 +410,25 @@ class EnergyModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
     def _threads(self, chains: int) -> AbstractContextManager[None]:
         return threads_for(chains * max(p.numel() for p in self.params_.values()))
 
+    @property
+    def W_(self) -> Array:  # noqa: N802
+        """Weights between the visible and the hidden layer (D, H)."""
+        return self._view("W")
+
+    @property
+    def b_(self) -> Array:
+        """Visible biases (D,)."""
+        return self._view("b")
+
+    @property
+    def c_(self) -> Array:
+        """Hidden biases (H,)."""
+        return self._view("c")
+
+    def _view(self, name: str) -> Array:
+        view: Array = self.params_[name].numpy(force=True)
+        return view
+
     # What can be seen of it -----------------------------------------------------------------------------------------
 
     def landscape(self, X: Any, most: int = 32) -> Landscape | None:

@@ -281,8 +281,8 @@ class Categorical:
 
 
 @dataclass(frozen=True)
-class UnitGaussian:
-    """Normal variables of variance one around η: T(x) = x, A(η) = Σ ½η² + ½ log 2π, base measure e^(−x²/2)."""
+class _OfUnitVariance:
+    """What real units share whose base measure is e^(−x²/2): T(x) = x, and every natural parameter is linear."""
 
     size: int
 
@@ -305,14 +305,6 @@ class UnitGaussian:
         """(…, D) -> (…, D)."""
         return x
 
-    def log_normaliser(self, eta: Tensor) -> Tensor:
-        """(…, D) -> (…,) nats."""
-        return (0.5 * eta.square() + 0.5 * _LOG_2PI).sum(-1)
-
-    def rise(self, eta: Tensor, start: float | Tensor, end: float | Tensor) -> Tensor:
-        """A(end·η) − A(start·η): (…, D) -> (…,) nats."""
-        return (0.5 * (end - start) * (end + start) * eta.square()).sum(-1)
-
     def flat(self, eta: Tensor) -> Tensor:
         """Natural parameters of the base measure alone: zeros."""
         return torch.zeros_like(eta)
@@ -320,6 +312,19 @@ class UnitGaussian:
     def configuration(self, numbers: Tensor) -> Tensor:
         """Not defined: real values cannot be numbered."""
         raise TypeError("real values cannot be enumerated")
+
+
+@dataclass(frozen=True)
+class UnitGaussian(_OfUnitVariance):
+    """Normal variables of variance one around η: T(x) = x, A(η) = Σ ½η² + ½ log 2π, base measure e^(−x²/2)."""
+
+    def log_normaliser(self, eta: Tensor) -> Tensor:
+        """(…, D) -> (…,) nats."""
+        return (0.5 * eta.square() + 0.5 * _LOG_2PI).sum(-1)
+
+    def rise(self, eta: Tensor, start: float | Tensor, end: float | Tensor) -> Tensor:
+        """A(end·η) − A(start·η): (…, D) -> (…,) nats."""
+        return (0.5 * (end - start) * (end + start) * eta.square()).sum(-1)
 
     def log_prob(self, x: Tensor, eta: Tensor) -> Tensor:
         """(…, D), (…, D) -> (…,) nats with respect to Lebesgue measure, exact."""
@@ -343,29 +348,8 @@ class UnitGaussian:
 
 
 @dataclass(frozen=True)
-class Rectified:
+class Rectified(_OfUnitVariance):
     """Normal variables of variance one, kept where they are not negative: A(η) = Σ ½η² + log Φ(η) + ½ log 2π."""
-
-    size: int
-
-    @property
-    def parameters(self) -> int:
-        """Number of natural parameters, D."""
-        return self.size
-
-    @property
-    def linear(self) -> int:
-        """All of them."""
-        return self.size
-
-    @property
-    def configurations(self) -> float:
-        """Infinitely many."""
-        return math.inf
-
-    def statistics(self, x: Tensor) -> Tensor:
-        """(…, D) -> (…, D)."""
-        return x
 
     def log_normaliser(self, eta: Tensor) -> Tensor:
         """(…, D) -> (…,) nats."""
@@ -374,14 +358,6 @@ class Rectified:
     def rise(self, eta: Tensor, start: float | Tensor, end: float | Tensor) -> Tensor:
         """A(end·η) − A(start·η): (…, D) -> (…,) nats."""
         return (_scaled_tail(end * eta) - _scaled_tail(start * eta)).sum(-1)
-
-    def flat(self, eta: Tensor) -> Tensor:
-        """Natural parameters of the base measure alone: zeros."""
-        return torch.zeros_like(eta)
-
-    def configuration(self, numbers: Tensor) -> Tensor:
-        """Not defined: real values cannot be numbered."""
-        raise TypeError("real values cannot be enumerated")
 
     def log_prob(self, x: Tensor, eta: Tensor) -> Tensor:
         """(…, D) not negative, (…, D) -> (…,) nats with respect to Lebesgue measure, exact."""

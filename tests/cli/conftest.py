@@ -120,6 +120,21 @@ def labelled(invoke: Invoke, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def table(invoke: Invoke, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of a model of real values on a table with a constant column, ``table.csv`` beside it, and
+    ``gaps.csv`` with three of its kind of rows that have gaps. Not to be written to."""
+    folder = tmp_path_factory.mktemp("table")
+    height = np.random.default_rng(0).normal(170, 10, 200)
+    rows = [f"{h:.1f},3,{h - 100:.1f}" for h in height]
+    (folder / "table.csv").write_text("\n".join(["height,site,weight", *rows]) + "\n")
+    (folder / "gaps.csv").write_text("height,site,weight\n171.3,3,\n,3,66.7\n168.1,,70.2\n")
+    words = ("--set", "hidden=3", "--set", "epochs=5", "--out", folder / "run")
+    outcome = invoke("fit", "gaussian-rbm", folder / "table.csv", *words)
+    assert outcome.code == 0, outcome.err
+    return folder / "run"
+
+
+@pytest.fixture(scope="session")
 def real(invoke: Invoke, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of a model of real values on small images from 0 to 255. Not to be written to."""
     folder = tmp_path_factory.mktemp("real")

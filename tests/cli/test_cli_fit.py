@@ -88,6 +88,27 @@ def test_settings_come_from_the_file_and_then_from_the_line(invoke: Invoke, tmp_
     assert (learning["name"], learning["steps"], learning["momentum"]) == ("PCD", 4, 0.9)
 
 
+def test_labels_are_learned_and_several_values_are_read(invoke: Invoke, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows = [f"{x:.3f},{bit}" for x, bit in zip(rng.normal(size=50), rng.integers(0, 2, 50), strict=True)]
+    (tmp_path / "mixed.csv").write_text("\n".join(["size,on", *rows]) + "\n")
+    words = ("--set", "hidden=3", "--set", "epochs=1", "--json")
+    outcome = invoke(
+        "fit", "rbm", tmp_path / "mixed.csv", *words, "--set", "visible=gaussian,bernoulli", "--out", tmp_path / "mixed"
+    )
+    assert outcome.code == 0, outcome.err
+    assert outcome.events[-1]["parameters"]["visible"] == ["gaussian", "bernoulli"]
+    assert invoke("sample", tmp_path / "mixed", "-n", 9, "--burn-in", 5, "--out", tmp_path / "draws.csv").code == 0
+    draws = np.loadtxt(tmp_path / "draws.csv", delimiter=",", skiprows=1)
+    assert set(draws[:, 1]) <= {0, 1}
+    assert len(np.unique(draws[:, 0])) == 9
+    for model, hidden in (("rbm", "3"), ("dbn", "3,2")):
+        chosen = ("--set", "labels=true", "--set", f"hidden={hidden}", "--set", "epochs=1", "--out", tmp_path / model)
+        outcome = invoke("fit", model, "bars-and-stripes-3", *chosen)
+        assert outcome.code == 0, outcome.err
+        assert Run.open(tmp_path / model).model().classes_.tolist() == [0, 1]
+
+
 @pytest.mark.parametrize(
     ("words", "sign"),
     [
@@ -222,9 +243,19 @@ def test_ctrl_c_saves_and_tells_how_to_go_on(invoke: Invoke, tiny: Tiny, start: 
     assert outcome.events[-1]["epochs"] > before
 
 
-def test_a_killed_run_goes_on_to_the_same_bits(invoke: Invoke, tiny: Tiny, start: Invoke, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("model", "settings"),
+    [
+        ("rbm", ["hidden=4", "epochs=6", "learning=PCD", "learning.particles=20"]),
+        ("dbn", ["hidden=5,4,3", "epochs=2"]),  # the checkpoint is in the middle of the second layer
+    ],
+)
+def test_a_killed_run_goes_on_to_the_same_bits(
+    model: str, settings: list[str], invoke: Invoke, start: Invoke, tmp_path: Path
+) -> None:
     killed, whole = tmp_path / "killed", tmp_path / "whole"
-    words = ("fit", *tiny, "--set", "epochs=6", "--set", "learning=PCD", "--set", "learning.particles=20")
+    chosen = [word for setting in [*settings, "batch_size=50"] for word in ("--set", setting)]
+    words = ("fit", model, "bars-and-stripes-3", *chosen)
     with start([*words, "--out", killed], program=("-c", KILLED)) as process:
         _, err = process.communicate(timeout=60)
     assert process.returncode == -signal.SIGKILL, err
@@ -250,4 +281,6 @@ def test_a_run_killed_before_it_saved_says_so(invoke: Invoke, run: Path) -> None
 
 
 def weights(run: Path) -> np.ndarray:
-    return np.asarray(Run.open(run).model().W_)
+    """All parameters in a row."""
+    params = Run.open(run).model().params_
+    return np.concatenate([params[name].numpy().ravel() for name in sorted(params)])

@@ -205,25 +205,15 @@ def test_the_example_of_every_model_works(name: str, invoke: Invoke, tmp_path: P
     """As it is printed, with an epoch instead of many."""
     example = shlex.split(invoke("models", name, "--json").events[-1]["example"])
     assert example[:4] == ["reverie", "fit", name, "digits"]
-    assert " ".join(example) in invoke("models", name).out
+    assert f"For example: {shlex.join(example)}\n" in invoke("models", name).out
     words = [str(tmp_path / "run") if word == "run" else word for word in example[1:]]
     outcome = invoke(*words, "--set", "epochs=1", "--limit", 50)
     assert outcome.code == 0, outcome.err
 
 
 def test_several_values_have_commas_between(invoke: Invoke, tmp_path: Path) -> None:
-    words = (
-        "fit",
-        "dbn",
-        "bars-and-stripes-3",
-        "--set",
-        "hidden=5,4,3",
-        "--set",
-        "epochs=1",
-        "--out",
-        tmp_path / "run",
-    )
-    outcome = invoke(*words)
+    words = ("--set", "hidden=5,4,3", "--set", "epochs=1")
+    outcome = invoke("fit", "dbn", "bars-and-stripes-3", *words, "--out", tmp_path / "run")
     assert outcome.code == 0, outcome.err
     assert "hidden=5,4,3" in outcome.out
     assert "3 of 3" in outcome.out  # an epoch for each layer
@@ -325,10 +315,8 @@ def test_examples_without_labels_are_only_predicted(invoke: Invoke, labelled: Pa
     outcome = invoke("predict", labelled, tmp_path / "x.npy", "--out", tmp_path / "labels.npy")
     assert outcome.out == f"labels of 5 examples written to {tmp_path / 'labels.npy'}\n"
     assert np.load(tmp_path / "labels.npy").shape == (5,)
-    assert (
-        invoke("predict", labelled, tmp_path / "x.npy", "--out", tmp_path / "b.npy", "--json").events[-1]["agree"]
-        is None
-    )
+    outcome = invoke("predict", labelled, tmp_path / "x.npy", "--out", tmp_path / "b.npy", "--json")
+    assert outcome.events[-1]["agree"] is None
 
 
 def test_classes_that_are_words_are_written_as_places(invoke: Invoke, tmp_path: Path) -> None:
@@ -346,12 +334,36 @@ def test_classes_that_are_words_are_written_as_places(invoke: Invoke, tmp_path: 
     assert invoke("sample", tmp_path / "run", "--label", "dog", "-n", 2, "--out", tmp_path / "a.npy").code == 0
 
 
+@pytest.mark.parametrize("model", ["boltzmann", "gaussian-rbm"])
+def test_a_model_that_learns_no_labels_says_which_does(model: str, invoke: Invoke, real: Path, tmp_path: Path) -> None:
+    run = real
+    if model == "boltzmann":
+        words = ("fit", model, "bars-and-stripes-3", "--set", "hidden=2", "--set", "epochs=1")
+        run = tmp_path / "run"
+        assert invoke(*words, "--out", run).code == 0
+    commands = (["predict", run, "bars-and-stripes-3"], ["sample", run, "--label", "1"])
+    for command in commands:
+        outcome = invoke(*command, "--out", tmp_path / "a.csv")
+        assert outcome.code == 2
+        assert f"{model} learns no labels; rbm and dbn do" in outcome.error
+        failed = invoke(*command, "--out", tmp_path / "a.csv", "--json").events[-1]
+        assert (failed["event"], failed["code"]) == ("error", 2)
+    assert not (tmp_path / "a.csv").exists()
+
+
 def test_tables_are_not_written_as_images(invoke: Invoke, labelled: Path, tmp_path: Path) -> None:
     for command in ("encode", "predict"):
         for name in ("a.png", "folder"):
             outcome = invoke(command, labelled, labelled.parent / "halves.npz", "--out", tmp_path / name)
             assert outcome.code == 2
             assert ".parquet" in outcome.error
+
+
+def test_a_table_is_not_drawn_as_images(invoke: Invoke, table: Path, tmp_path: Path) -> None:
+    for command in (["sample", table], ["impute", table, table.parent / "gaps.csv"]):
+        outcome = invoke(*command, "--out", tmp_path / "a.png")
+        assert outcome.code == 2
+        assert ".csv" in outcome.error
 
 
 # Real values ---------------------------------------------------------------------------------------------------------
@@ -400,6 +412,60 @@ def test_real_values_are_evaluated_encoded_imputed_and_reported(invoke: Invoke, 
     full = np.load(tmp_path / "full.npy")
     assert np.array_equal(full[~np.isnan(gaps)], gaps[~np.isnan(gaps)])
     assert invoke("report", run).code == 0
+
+
+def test_a_table_with_a_constant_column_comes_back_as_it_was(invoke: Invoke, table: Path, tmp_path: Path) -> None:
+    """Draws are real numbers under the table's names, and what is known of a row with gaps keeps its last digit."""
+    outcome = invoke("sample", table, "-n", 50, "--burn-in", 20, "--out", tmp_path / "draws.csv")
+    assert outcome.code == 0, outcome.err
+    assert (tmp_path / "draws.csv").read_text().startswith("height,site,weight\n")
+    draws = np.loadtxt(tmp_path / "draws.csv", delimiter=",", skiprows=1)
+    assert (draws[:, 1] == 3).all()
+    assert draws[:, 0].mean() == pytest.approx(170, abs=10)
+    assert draws[:, 2].mean() == pytest.approx(70, abs=10)
+    outcome = invoke("impute", table, table.parent / "gaps.csv", "--burn-in", 20, "--out", tmp_path / "full.csv")
+    assert outcome.code == 0, outcome.err
+    _, first, second, third = (tmp_path / "full.csv").read_text().splitlines()
+    assert first.startswith("171.3,3,")
+    assert second.endswith(",3,66.7")
+    assert third == "168.1,3,70.2"  # only the constant was missing
+    assert invoke("encode", table, table.parent / "table.csv", "--out", tmp_path / "h.csv").code == 0
+    assert invoke("report", shutil.copytree(table, tmp_path / "run")).code == 0
+
+
+@pytest.mark.parametrize("sampler", ["langevin", "gibbs-langevin"])
+def test_draws_by_langevin_moves(sampler: str, invoke: Invoke, real: Path, tmp_path: Path) -> None:
+    words = ("sample", real, "-n", 4, "--burn-in", 5, "--seed", 1)
+    outcome = invoke(*words, "--sampler", sampler, "--step-size", 0.3, "--out", tmp_path / "a.npy")
+    assert outcome.code == 0, outcome.err
+    expected = Run.open(real).model().sample(4, burn_in=5, seed=1, sampler=sampler, step_size=0.3)
+    assert np.array_equal(np.load(tmp_path / "a.npy"), expected)
+    assert invoke(*words, "--out", tmp_path / "b.npy").code == 0
+    assert not np.array_equal(np.load(tmp_path / "b.npy"), expected)
+
+
+@pytest.mark.parametrize(
+    ("words", "sign"),
+    [
+        (["--sampler", "slice"], "it takes 'gibbs', 'langevin' or 'gibbs-langevin'"),
+        (["--sampler", "langevin", "--step-size", "2"], "at most 1"),
+        (["--step-size", "0.1"], "give --sampler langevin"),
+        (["--sampler", "langevin", "--temperatures", "3"], "leave --sampler out"),
+    ],
+)
+def test_samplers_that_do_not_fit_are_refused(
+    words: list[str], sign: str, invoke: Invoke, real: Path, tmp_path: Path
+) -> None:
+    outcome = invoke("sample", real, *words, "--out", tmp_path / "a.npy")
+    assert outcome.code == 2
+    assert sign in outcome.error
+
+
+@pytest.mark.parametrize("words", [["--sampler", "langevin"], ["--step-size", "0.1"]])
+def test_a_model_of_one_sampler_says_so(words: list[str], invoke: Invoke, trained: Path, tmp_path: Path) -> None:
+    outcome = invoke("sample", trained, *words, "--out", tmp_path / "a.npy")
+    assert outcome.code == 2
+    assert f"{words[0]}: a model of the kind rbm has no such option" in outcome.error
 
 
 def test_a_single_test_example_has_no_standard_error(invoke: Invoke, tmp_path: Path) -> None:

@@ -649,11 +649,6 @@ class BoltzmannMachine(EnergyModel):
         return self.variational_free_energy(v, self.mean_field(v, self.clamping_steps))
 
     @property
-    def W_(self) -> Array:  # noqa: N802
-        """Weights between the layers (D, H)."""
-        return self._view("W")
-
-    @property
     def L_(self) -> Array:  # noqa: N802
         """Weights within the visible layer (D, D)."""
         return self._view("L")
@@ -662,20 +657,6 @@ class BoltzmannMachine(EnergyModel):
     def J_(self) -> Array:  # noqa: N802
         """Weights within the hidden layer (H, H)."""
         return self._view("J")
-
-    @property
-    def b_(self) -> Array:
-        """Visible biases (D,)."""
-        return self._view("b")
-
-    @property
-    def c_(self) -> Array:
-        """Hidden biases (H,)."""
-        return self._view("c")
-
-    def _view(self, name: str) -> Array:
-        view: Array = self.params_[name].numpy(force=True)
-        return view
 
 
 @dataclass(frozen=True)

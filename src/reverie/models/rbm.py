@@ -580,25 +580,6 @@ class RBM(EnergyModel):
     # What the rest of the house asks --------------------------------------------------------------------------------
 
     @property
-    def W_(self) -> Array:  # noqa: N802
-        """Weights (D, H)."""
-        return self._view("W")
-
-    @property
-    def b_(self) -> Array:
-        """Visible biases (D,)."""
-        return self._view("b")
-
-    @property
-    def c_(self) -> Array:
-        """Hidden biases (H,)."""
-        return self._view("c")
-
-    @property
     def a_(self) -> Array:
         """Quadratic parameters −1/2σ² of the Gaussian columns, in the standardised units."""
         return self._view("a")
-
-    def _view(self, name: str) -> Array:
-        view: Array = self.params_[name].numpy(force=True)
-        return view
