@@ -158,7 +158,15 @@ def test_models_and_data_that_do_not_exist_have_neighbours(invoke: Invoke, tmp_p
 def test_data_that_are_not_binary_come_with_the_option_to_give(invoke: Invoke, tmp_path: Path) -> None:
     outcome = invoke("fit", "rbm", "digits", "--out", tmp_path / "run")
     assert outcome.code == 3
-    assert "--set binarise=threshold" in outcome.error
+    assert outcome.error.endswith("on the command line, --set binarise=threshold")
+
+
+def test_a_classifier_without_labels_comes_with_the_option_to_give(invoke: Invoke, tmp_path: Path) -> None:
+    words = ("--set", "hidden=3,2", "--set", "finetune=Discriminative", "--out", tmp_path / "run")
+    outcome = invoke("fit", "dbn", "bars-and-stripes-3", *words)
+    assert outcome.code == 2
+    assert outcome.error.endswith("on the command line, --set labels=true")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_run_is_never_overwritten(invoke: Invoke, tiny: Tiny, run: Path) -> None:

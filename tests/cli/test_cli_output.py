@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from reverie.cli import options, output, progress
+from reverie.cli import application, options, output, progress
 from reverie.contract import Curve
 from reverie.errors import UsageError
 
@@ -134,6 +134,14 @@ def test_text_is_never_taken_for_markup_nor_broken(capsys: pytest.CaptureFixture
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "[bold]x[/bold] :smile: " + "y" * 300
     assert lines[2] == "[red]a  " + "b" * 200
+
+
+def test_a_warning_of_the_library_is_a_line_or_an_event(capsys: pytest.CaptureFixture[str]) -> None:
+    for as_json in (False, True):
+        application._warn(output.Output(as_json), UserWarning("too few"), UserWarning, "where.py", 3)
+    spoken = capsys.readouterr()
+    assert spoken.err == "reverie: warning: too few\n"
+    assert json.loads(spoken.out) == {"event": "warning", "message": "too few"}
 
 
 def test_json_is_silent_otherwise(capsys: pytest.CaptureFixture[str]) -> None:

@@ -411,6 +411,10 @@ def test_real_values_are_evaluated_encoded_imputed_and_reported(invoke: Invoke, 
     assert outcome.code == 0, outcome.err
     full = np.load(tmp_path / "full.npy")
     assert np.array_equal(full[~np.isnan(gaps)], gaps[~np.isnan(gaps)])
+    np.save(tmp_path / "flat.npy", gaps.reshape(6, 12))
+    words = ("impute", run, tmp_path / "flat.npy", "--burn-in", 20, "--out", tmp_path / "again.npy")
+    assert invoke(*words).code == 0
+    assert np.array_equal(np.load(tmp_path / "again.npy"), full)
     assert invoke("report", run).code == 0
 
 
@@ -429,6 +433,12 @@ def test_a_table_with_a_constant_column_comes_back_as_it_was(invoke: Invoke, tab
     assert first.startswith("171.3,3,")
     assert second.endswith(",3,66.7")
     assert third == "168.1,3,70.2"  # only the constant was missing
+    (tmp_path / "one.csv").write_text("height,site,weight\n171.3,3,\n")
+    words = ("sample", table, "-n", 3, "--burn-in", 20, "--given", tmp_path / "one.csv")
+    assert invoke(*words, "--out", tmp_path / "given.csv").code == 0
+    given = np.loadtxt(tmp_path / "given.csv", delimiter=",", skiprows=1)
+    assert (given[:, 0] == 171.3).all()
+    assert len(np.unique(given[:, 2])) == 3
     assert invoke("encode", table, table.parent / "table.csv", "--out", tmp_path / "h.csv").code == 0
     assert invoke("report", shutil.copytree(table, tmp_path / "run")).code == 0
 

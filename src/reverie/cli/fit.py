@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from reverie.model import Model
     from reverie.run import Run
 
+_RECOMMENDED = {"binarise=": "--set binarise=threshold", "labels=True": "--set labels=true"}
+"""Arguments that the library's messages recommend, and how the command line gives them."""
+
 
 @options.reads_data
 def fit(
@@ -231,7 +234,7 @@ def _start(
     from reverie import run as runs
 
     model, dataset = build(what[0], given), load(output, what[1], loading)
-    with memory_advice(model.batch_size), _binary_advice(), progress.training(output) as listener:
+    with memory_advice(model.batch_size), _as_options(), progress.training(output) as listener:
         return runs.fit(
             model, dataset, out, options=loading, command=command, time_limit=time_limit, listeners=[listener]
         )
@@ -262,18 +265,19 @@ def _go_on(
 
 
 @contextmanager
-def _binary_advice() -> Iterator[None]:
-    """Say a keyword argument of a library's message as the command line has it: this is the first error that many meet.
+def _as_options() -> Iterator[None]:
+    """Say what a library's message recommends as the command line has it: these are the first errors that many meet.
 
     Raises:
-        DataError: in place of one that recommends an argument ``binarise``.
+        ReverieError: of the same kind, in place of one that recommends an argument.
     """
     try:
         yield
-    except DataError as error:
-        if "binarise=" not in str(error):
+    except (DataError, UsageError) as error:
+        found = [option for word, option in _RECOMMENDED.items() if word in str(error)]
+        if not found:
             raise
-        raise DataError(f"{error}; on the command line, --set binarise=threshold") from error
+        raise type(error)(f"{error}; on the command line, {found[0]}") from error
 
 
 def _required(model: str | None, data: str | None) -> tuple[str, str]:

@@ -93,6 +93,7 @@ def sample(
             y = None if label is None else _known_label(model, label)
             chain = {"burn_in": burn_in, "sampler": sampler, "step_size": step_size}
             draws = _call(model, "sample", number, **chain, given=held, y=y, mean=mean or None, seed=seed)
+            draws = draws if held is None else _with_known(model, draws, held)
         else:
             alone = {"given": given, "label": label, "mean": mean or None, "sampler": sampler, "step-size": step_size}
             tempered = _temper(output, model, number, alone, temperatures=temperatures, steps=burn_in, seed=seed)
@@ -149,9 +150,7 @@ def impute(
     if not gaps:
         output.warn(f"{source}: nothing is missing in it, so there is nothing to draw")
     with memory_advice(None):
-        filled = _call(model, "impute", x, burn_in=burn_in, seed=seed)
-    if filled.dtype.kind == "f" and getattr(model, "binarise", None) is None:  # standardising cost their last digits
-        filled = np.where(np.isnan(x), filled, x).astype(filled.dtype)
+        filled = _with_known(model, _call(model, "impute", x, burn_in=burn_in, seed=seed), x)
     _write(run, model, filled, out)
     output.line(f"{gaps:,} missing entries of {len(filled):,} examples drawn and written to {out}")
     output.result(file=str(out), n=len(filled), missing=gaps)
@@ -323,6 +322,16 @@ def _one(x: NDArray[Any], source: str) -> NDArray[Any]:
         raise DataError(f"--given {source}: it holds {len(x):,} examples; one is needed")
     example: NDArray[Any] = x[0]
     return example
+
+
+def _with_known(model: Model, drawn: NDArray[Any], x: NDArray[Any]) -> NDArray[Any]:
+    """``drawn`` with what is known of ``x`` as it was, since standardising costs real numbers their last digits."""
+    import numpy as np
+
+    if drawn.dtype.kind != "f" or getattr(model, "binarise", None) is not None:
+        return drawn
+    known = x.reshape(-1, *drawn.shape[1:])
+    return np.where(np.isnan(known), drawn, known).astype(drawn.dtype)
 
 
 def _write(run: Run, model: Model, x: NDArray[Any], out: Path) -> None:
