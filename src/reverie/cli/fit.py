@@ -85,7 +85,7 @@ def fit(
 ) -> None:
     """Train a MODEL on DATA into the new run folder RUN.
 
-    For example: reverie fit rbm digits --out run --set binarise=threshold --set hidden=64
+    For example: reverie fit rbm digits --out run --set binarise=threshold --set batch_size=10
     """
     output = Output(as_json)
     limit_seconds = None if time_limit is None else options.seconds(time_limit)

@@ -166,7 +166,8 @@ def predict(
 ) -> None:
     """Write the likeliest label of each example in DATA under the model in RUN to FILE, in the order of DATA.
 
-    The run must have learned labels: `reverie fit rbm digits --out run --set binarise=threshold --set labels=true`.
+    The run must have learned labels: `reverie fit rbm digits --out run --set labels=true --set batch_size=10
+    --set binarise=threshold`.
 
     For example: reverie predict run new.npy --out labels.csv
     """

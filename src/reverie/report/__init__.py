@@ -154,7 +154,8 @@ def _own(model: Model, dataset: Dataset, seed: int) -> list[contract.Picture]:
 
 def _by_class(model: Model, seed: int) -> list[contract.Picture]:
     """A row of draws of each class, of a model of images that can draw the examples of a label."""
-    if not (model.labels and hasattr(model, "sample") and len(model.shape_) in (2, 3)):
+    joint = getattr(model, "joint", model.labels)  # a network tuned as a classifier draws, but not of a class
+    if not (joint and hasattr(model, "sample") and len(model.shape_) in (2, 3)):
         return []
     classes = model.classes_.tolist()[:CLASSES]
     draws = [model.sample(OF_A_CLASS, y=y, burn_in=CLASS_STEPS, seed=seed + k) for k, y in enumerate(classes)]
