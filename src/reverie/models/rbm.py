@@ -496,7 +496,7 @@ class RBM(EnergyModel):
         Raises:
             UsageError: the pair of layers has no finite normaliser.
         """
-        kinds = (self.visible,) if isinstance(self.visible, str) else self.visible
+        kinds = self.visible if isinstance(self.visible, tuple | list) else (self.visible,)
         if "gaussian" in kinds and self.hidden_units in ("gaussian", "rectified"):
             raise UsageError(
                 f"{type(self).__name__}(visible={self.visible!r}, hidden_units={self.hidden_units!r}): the energy of "
