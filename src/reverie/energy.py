@@ -174,12 +174,12 @@ class EnergyModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
             DataError: ``given`` or ``start`` of another shape.
         """
         check_is_fitted(self, "params_")
-        _at_least("n", n, 0)
-        _at_least("burn_in", burn_in, 1)
-        _at_least("thin", thin, 1)
+        at_least("n", n, 0)
+        at_least("burn_in", burn_in, 1)
+        at_least("thin", thin, 1)
         parallel = n if chains is None else min(chains, n)
         if n:
-            _at_least("chains", parallel, 1)
+            at_least("chains", parallel, 1)
         else:
             return self._returned(self._without_label(self.noise(0, Random())), mean)
         if temperatures is not None:
@@ -218,9 +218,9 @@ class EnergyModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
             neighbours accepts next to none, or nothing makes a round trip, modes may be missed.
         """
         check_is_fitted(self, "params_")
-        _at_least("n", n, 1)
-        _at_least("temperatures", temperatures, 2)
-        _at_least("steps", steps, 1)
+        at_least("n", n, 1)
+        at_least("temperatures", temperatures, 2)
+        at_least("steps", steps, 1)
         rng = Random(self.seed if seed is None else seed, f"{self.name}/temper", self._where)
         with torch.no_grad(), self._threads(n):
             if along is None:
@@ -305,7 +305,7 @@ class EnergyModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
         Returns:
             (n, *data shape): known entries as the model sees them, missing ones drawn.
         """
-        _at_least("burn_in", burn_in, 1)
+        at_least("burn_in", burn_in, 1)
         held = self._with_gaps(X)
         if self.labels:
             held = torch.cat([held, torch.full_like(held[:, :1], math.nan)], 1)
@@ -366,9 +366,9 @@ class EnergyModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
             ``value`` from forward annealing, which is optimistic; ``low`` and ``high`` from both directions;
             ``stderr`` over X.
         """
-        _at_least("chains", chains, 2)
-        _at_least("temperatures", temperatures, 1)
-        _at_least("burn_in", burn_in, 1)
+        at_least("chains", chains, 2)
+        at_least("temperatures", temperatures, 1)
+        at_least("burn_in", burn_in, 1)
         v, options = self._encoded(X), Annealing(chains, temperatures, burn_in)
         if exact is None and options == Annealing():
             log_z = self._log_partition(v, report)
@@ -554,6 +554,7 @@ def held_fast(v: Tensor, held: Tensor | None) -> Tensor:
     return v if held is None else torch.where(held.isnan(), v, held)
 
 
-def _at_least(name: str, value: int, least: int) -> None:
+def at_least(name: str, value: int, least: int) -> None:
+    """Raise UsageError where an argument is no integer, or is too small."""
     if not isinstance(value, int | np.integer) or value < least:
         raise UsageError(f"{name}={value!r}: it takes an integer ≥ {least}")

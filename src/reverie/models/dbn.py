@@ -63,7 +63,7 @@ from reverie.binary import Binarise
 from reverie.contract import Curve, Estimate, LogPartition, Metrics, Picture, Unit
 from reverie.device import threads_for
 from reverie.encoding import Binary, Encoding, Kind, encoding_of
-from reverie.energy import held_fast
+from reverie.energy import at_least, held_fast
 from reverie.errors import UsageError
 from reverie.evidence import likelihood
 from reverie.evidence.likelihood import Annealing, Report
@@ -319,10 +319,10 @@ class DeepBeliefNetwork(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model
         """
         check_is_fitted(self, "params_")
         for name, value, least in (("n", n, 0), ("burn_in", burn_in, 1), ("thin", thin, 1)):
-            _at_least(name, value, least)
+            at_least(name, value, least)
         parallel = n if chains is None else min(chains, n)
         if n:
-            _at_least("chains", parallel, 1)
+            at_least("chains", parallel, 1)
         rng = Random(self.seed if seed is None else seed, f"{self.name}/sample", self._where)
         with torch.no_grad(), threads_for(parallel * self.params_[f"W{self.depth}"].numel()):
             held = self._held(y, parallel)
@@ -434,8 +434,8 @@ class DeepBeliefNetwork(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model
             its figure no bound but the log-likelihood.
         """
         for name, given, least in (("chains", chains, 2), ("temperatures", temperatures, 1), ("burn_in", burn_in, 1)):
-            _at_least(name, given, least)
-        _at_least("draws", draws, 1)
+            at_least(name, given, least)
+        at_least("draws", draws, 1)
         v, options = self._encoded(X), Annealing(chains, temperatures, burn_in)
         log_z = self._log_partition(v, options, exact, report)
         found = likelihood.estimate(self._bounds(v, draws), log_z, self.base_measure)
@@ -825,8 +825,3 @@ class _Own(Random):
         """Zeros and ones: (B, H), each row from its own stream."""
         u = torch.stack([stream.uniform(tuple(p.shape[1:])) for stream in self._streams])
         return (u.to(p.device, p.dtype) < p).to(p.dtype)
-
-
-def _at_least(name: str, value: int, least: int) -> None:
-    if not isinstance(value, int | np.integer) or value < least:
-        raise UsageError(f"{name}={value!r}: it takes an integer ≥ {least}")
