@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import PIL.ImageOps  # noqa: F401  (see Image.init below)
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -48,6 +50,32 @@ VALID: dict[str, Callable[[Path], None]] = {
 }
 
 
+MIXED: dict[str, list[object]] = {
+    "age": [1, None, 9, 4] * 12,
+    "season": ["winter", "spring", None, "autumn", "summer", "spring"] * 6 + ["summer", None] * 6,
+    "weight": [0.5, 1.25, 3.0, None] * 12,
+    "member": ["yes", "no", "no"] * 16,
+    "species": ["cat", "dog", "eel", "cat"] * 12,
+}
+
+
+def mixed(path: Path, gaps: bool = True) -> Path:
+    """A table of words and numbers in the form that the ending says, with or without gaps in the seasons."""
+    table = dict(MIXED)
+    if not gaps:
+        table["season"] = [word or "winter" for word in MIXED["season"]]
+    if path.suffix == ".parquet":
+        pq.write_table(pa.table(table), path)
+        return path
+    separator = "\t" if path.suffix == ".tsv" else ","
+    rows = [
+        ["" if one is None else f"{one:g}" if isinstance(one, float) else str(one) for one in row]
+        for row in zip(*table.values(), strict=True)
+    ]
+    path.write_text("".join(separator.join(row) + "\n" for row in [list(table), *rows]))
+    return path
+
+
 def refused(path: Path | str, *words: str, **options: object) -> str:
     """Load what must be refused: with a DataError of one printable line that names the file and says ``words``."""
     with pytest.raises(DataError) as caught:
@@ -72,6 +100,9 @@ def loaded_or_refused(path: Path, **options: object) -> Dataset | None:
         named(str(error), path)
         return None
     for part in (data.train, data.validation, data.test):
+        if data.kind == "sequences":
+            assert all(len(one) and not np.isinf(one).any() for one in part.x)
+            continue
         assert part.x.dtype in (np.uint8, np.float32, np.float64)
         assert not np.isinf(part.x).any()
     return data

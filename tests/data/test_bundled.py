@@ -104,8 +104,8 @@ def test_available_names_load_where_found(monkeypatch: pytest.MonkeyPatch, tmp_p
     monkeypatch.setattr("reverie.data.bundled.SYSTEM", ())
     monkeypatch.setenv("REVERIE_DATA", str(tmp_path))
     found = {entry.name: entry for entry in available()}
-    assert list(found) == ["digits", "bars-and-stripes", "shapes", "mnist", "fashion-mnist"]
-    for name in ("digits", "bars-and-stripes", "shapes"):
+    assert list(found) == ["digits", "bars-and-stripes", "shapes", "words", "mnist", "fashion-mnist"]
+    for name in ("digits", "bars-and-stripes", "shapes", "words"):
         assert found[name].found
         assert load(name).description == found[name].description
     assert not found["mnist"].found

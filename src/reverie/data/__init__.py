@@ -4,8 +4,24 @@ Heavy libraries (Pillow, pyarrow, scikit-learn) are imported by what needs them,
 """
 
 from reverie.data.bundled import Bundled, available
-from reverie.data.dataset import Dataset, Findings, Split, check, load
+from reverie.data.dataset import ColumnFindings, Dataset, Findings, Split, check, load
 from reverie.data.images import sheet
+from reverie.data.schema import Column, Schema
+from reverie.data.schema import read as read_schema
 from reverie.data.writers import write
 
-__all__ = ["Bundled", "Dataset", "Findings", "Split", "available", "check", "load", "sheet", "write"]
+__all__ = [
+    "Bundled",
+    "Column",
+    "ColumnFindings",
+    "Dataset",
+    "Findings",
+    "Schema",
+    "Split",
+    "available",
+    "check",
+    "load",
+    "read_schema",
+    "sheet",
+    "write",
+]

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reverie.data.limits import fault
-from reverie.data.readers import IDX_TEST, IDX_TRAIN, Options, Raw, has_idx, read
+from reverie.data.readers import IDX_TEST, IDX_TRAIN, Options, Raw, has_idx, read, read_text
 
 SIDES = range(2, 13)  # of bars-and-stripes; 13 would be 16,382 patterns
 ENOUGH = 1_000  # training examples that the patterns of bars-and-stripes are repeated to
@@ -137,6 +137,11 @@ def shapes_image(v: NDArray[np.intp], h: NDArray[np.intp]) -> NDArray[np.uint8]:
     return vertical.transpose(0, 2, 1) | horizontal
 
 
+def words(name: str, options: Options) -> Raw:
+    """7,772 English words, a sequence of letters each; source and licence are in words-licence.md beside the list."""
+    return read_text(Path(__file__).parent / "words.txt", options)
+
+
 def from_idx(name: str, options: Options) -> Raw:
     """MNIST or Fashion-MNIST from the first of :func:`_folders` that has it."""
     folder = _where_idx(name)
@@ -193,6 +198,11 @@ ENTRIES = {
         "A vertical and a horizontal line on 8×8 pixels, with combinations held out; made here, free of rights.",
         shapes,
         lambda name: "made here",
+    ),
+    "words": _Entry(
+        "7,772 English words, sequences of the letters a to z: the EFF's Long Wordlist of 2016 (CC BY 3.0 US).",
+        words,
+        lambda name: "bundled with reverie",
     ),
     "mnist": _Entry(
         "70,000 handwritten digits of 28×28 pixels (LeCun, Cortes and Burges, CC BY-SA 3.0).",

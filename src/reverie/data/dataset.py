@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import json
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,12 +16,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from reverie.data import bundled, readers
+from reverie.data import bundled, readers, sequences
 from reverie.data.limits import fault, fits, foreign, one_line, short
+from reverie.data.schema import NOTHING, Schema, wanted
 from reverie.errors import UsageError
 
 Array = NDArray[Any]
-Kind = Literal["images", "table", "vectors"]
+Kind = Literal["images", "table", "vectors", "sequences"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +30,8 @@ class Split:
     """One part of a dataset.
 
     Attributes:
-        x: (n, *shape), uint8, float32 or float64; missing values are NaN.
+        x: (n, *shape), uint8, float32 or float64; missing values are NaN. Sequences: objects (n,), each an array of
+            int64 codes (T,) or of floats (T, D).
         y: labels (n,) where the source has them.
     """
 
@@ -50,12 +53,15 @@ class Dataset:
         validation: what choices are made on; may be empty.
         test: what the result is judged on, once; may be empty.
         columns: names of a table's columns, () for anything else.
-        kind: "images" of shape (h, w) or (h, w, 3), "table" with named columns, or "vectors" of any other shape.
+        kind: "images" of shape (h, w) or (h, w, 3), "table" with named columns, "sequences" of unequal length, or
+            "vectors" of any other shape.
         maximum: the largest value that an entry can have: 255 for 8-bit images, 1 for values in [0, 1], else None.
         protocol: how it was split, with counts and seed.
         description: what it is, and its licence where known.
         problems: bad files and rows that were left out, one line each.
         facts: what is exactly known, such as the ``entropy`` of bars-and-stripes in nats.
+        schema: what the columns of a table are, and what the codes in them stand for.
+        alphabet: what the codes of sequences stand for, () if they are but numbers.
     """
 
     name: str
@@ -70,11 +76,13 @@ class Dataset:
     description: str = ""
     problems: tuple[str, ...] = ()
     facts: Mapping[str, float | str] = field(default_factory=dict)
+    schema: Schema | None = None
+    alphabet: tuple[str, ...] = ()
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape of one example."""
-        return self.train.x.shape[1:]
+        """Shape of one example; of one step of a sequence: (D,), or () for codes."""
+        return sequences.width(self.train.x) if self.kind == "sequences" else self.train.x.shape[1:]
 
     @property
     def counts(self) -> dict[str, int]:
@@ -83,11 +91,16 @@ class Dataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over the shapes, types and bytes of the three parts and their labels, in hexadecimal."""
+        """SHA-256 over the shapes, types and bytes of the three parts and their labels, in hexadecimal; and over the
+        words that codes stand for."""
         digest = hashlib.sha256()
         for part in (self.train, self.validation, self.test):
             for array in (part.x, part.y):
                 _digest(digest, array)
+        if self.schema is not None and self.schema.coded:
+            digest.update(json.dumps(self.schema.to_json()).encode())
+        if self.alphabet:
+            digest.update(json.dumps(self.alphabet).encode())
         return digest.hexdigest()
 
 
@@ -101,13 +114,19 @@ def load(
     size: int | None = None,
     colour: bool = False,
     limit: int | None = None,
+    target: str | None = None,
+    schema: Schema | Mapping[str, Any] | str | os.PathLike[str] | None = None,
+    sequence: str | None = None,
+    time: str | None = None,
+    alphabet: Sequence[str] | None = None,
 ) -> Dataset:
     """Read a dataset and split it.
 
     A bundled name (see :func:`reverie.data.available`) goes before a file or folder of that name, such as ``./digits``.
 
     Args:
-        source: bundled name, or path of a .npy, .npz, IDX, CSV or Parquet file or of a folder of images.
+        source: bundled name, or path of a .npy, .npz, IDX, CSV, Parquet, text or JSON lines file, or of a folder of
+            images.
         test: fraction to hold out for test, or another source that is the test set. By default the source's own test
             set if it has one, else a fifth.
         validation: fraction of what remains that is held out for validation. MNIST and Fashion-MNIST keep the last
@@ -118,6 +137,13 @@ def load(
         size: bring images of a folder to ``size`` × ``size`` pixels.
         colour: read images of a folder in colour instead of grey.
         limit: keep only so many training examples. Validation and test stay what they are without it.
+        target: the column of a table that holds the labels.
+        schema: what the columns of a table are, where that is to be another than what is inferred: a JSON or TOML file,
+            or the plain values in it (see :mod:`reverie.data.schema`). Or the :class:`Schema` of another dataset: then
+            x has its columns in its order, words have its codes, and the target may be absent.
+        sequence: the column of a table that says to which sequence a row belongs; its rows are then steps.
+        time: the column that orders the steps of a sequence; the order of the file where it is left out.
+        alphabet: read sequences in the codes of these symbols, and leave out those that have others.
 
     Raises:
         DataError: if the data can't be read; the message names the file and the place in it.
@@ -126,14 +152,20 @@ def load(
     source = os.fspath(source)
     test = _fraction_or_source(test)
     _check_arguments(test, validation, seed, size, limit)
-    options = readers.Options(strict, size, colour)
+    options = readers.Options(
+        strict,
+        size,
+        colour,
+        wanted(schema, target=target, sequence=sequence, time=time),
+        None if alphabet is None else tuple(alphabet),
+    )
     raw = _read(source, options)
     if isinstance(test, str):
         _check_apart(source, test)
-        raw = _with_test(source, raw, test, _read(test, options))
+        raw = _with_test(source, raw, test, _read(test, _alike(raw, options)))
     elif test is not None:
         raw = replace(raw, test=None, validation=None, note="" if raw.groups is None else raw.note)
-    fits(source, raw.x.nbytes)
+    fits(source, sequences.size(raw.x) if sequences.is_ragged(raw.x) else raw.x.nbytes)
     parts, protocol = _split(raw, test if isinstance(test, float) else 0.2, validation, seed)
     if limit is not None and limit < len(parts[0]):
         parts = (_first(parts[0], limit), *parts[1:])
@@ -151,7 +183,24 @@ def load(
         description=raw.description or _description(source, raw, kind),
         problems=raw.problems,
         facts=raw.facts,
+        schema=raw.schema,
+        alphabet=raw.alphabet,
     )
+
+
+@dataclass(frozen=True)
+class ColumnFindings:
+    """What :func:`check` found in a column of a table: what it is, least and greatest value of a number (NaN of words),
+    how many values are missing, and the first that isn't."""
+
+    name: str
+    kind: str
+    categories: tuple[Any, ...]
+    low: float
+    high: float
+    missing: int
+    example: Any
+    target: bool = False
 
 
 @dataclass(frozen=True)
@@ -165,6 +214,10 @@ class Findings:
         constant: columns that never vary, or how many entries never do where they have no names.
         low: the least value, and ``high`` the greatest; NaN where every value is missing.
         binary: whether every value that isn't missing is 0 or 1.
+        columns: of a table, each.
+        schema: of a table, as a schema file has it.
+        lengths: of sequences: the least, the median and the greatest number of steps.
+        alphabet: of sequences of symbols.
     """
 
     name: str
@@ -186,6 +239,15 @@ class Findings:
     facts: Mapping[str, float | str]
     protocol: str
     fingerprint: str
+    columns: tuple[ColumnFindings, ...] = ()
+    schema: Mapping[str, Any] | None = None
+    lengths: tuple[int, float, int] | None = None
+    alphabet: tuple[str, ...] = ()
+
+    @property
+    def alphabet_said(self) -> str:
+        """The alphabet as people read it, cut where it is long."""
+        return sequences.said(self.alphabet)
 
 
 def check(source: str | os.PathLike[str], **options: Any) -> Findings:
@@ -197,7 +259,9 @@ def check(source: str | os.PathLike[str], **options: Any) -> Findings:
     """
     data = load(source, **options)
     parts = [part for part in (data.train, data.validation, data.test) if len(part)]
-    low, high, missing = _columnwise(part.x for part in parts)
+    ragged = data.kind == "sequences"
+    arrays = [_steps(part.x) if ragged else part.x for part in parts]
+    low, high, missing = _columnwise(arrays)
     still = (low == high) | np.isnan(low)
     labels = [part.y for part in parts if part.y is not None]
     return Findings(
@@ -206,7 +270,7 @@ def check(source: str | os.PathLike[str], **options: Any) -> Findings:
         description=data.description,
         kind=data.kind,
         shape=data.shape,
-        dtype=str(data.train.x.dtype),
+        dtype=str(arrays[0].dtype),
         n=sum(data.counts.values()),
         counts=data.counts,
         classes=len(np.unique(np.concatenate(labels))) if labels else 0,
@@ -214,12 +278,16 @@ def check(source: str | os.PathLike[str], **options: Any) -> Findings:
         constant=_named(data.columns, still),
         low=float(np.fmin.reduce(low)),
         high=float(np.fmax.reduce(high)),
-        binary=all(_is_binary(part.x) for part in parts),
+        binary=all(_is_binary(x) for x in arrays),
         maximum=data.maximum,
         problems=data.problems,
         facts=data.facts,
         protocol=data.protocol,
         fingerprint=data.fingerprint,
+        columns=() if data.schema is None else _described(data.schema, arrays, labels),
+        schema=None if data.schema is None else data.schema.to_json(),
+        lengths=_lengths([part.x for part in parts]) if ragged else None,
+        alphabet=data.alphabet,
     )
 
 
@@ -228,6 +296,8 @@ def check(source: str | os.PathLike[str], **options: Any) -> Findings:
 
 def _read(source: str, options: readers.Options) -> readers.Raw:
     if bundled.known(source):
+        if options.wanted != NOTHING:
+            raise UsageError(f"{source} is no table, which alone has target, sequence and time columns and a schema.")
         return bundled.make(source, options)
     if not source.strip():
         raise fault("The name of the data is empty; give a file, a folder or a bundled name.")
@@ -237,6 +307,13 @@ def _read(source: str, options: readers.Options) -> readers.Raw:
             hint = f"did you mean {near[0]}?" if near else "known names are " + ", ".join(bundled.ENTRIES) + "."
             raise fault(f"{source} is neither a file or folder nor a bundled dataset; {hint}")
     return readers.read(Path(source), options)
+
+
+def _alike(raw: readers.Raw, options: readers.Options) -> readers.Options:
+    """How another source is read whose words must have the codes that they have in ``raw``."""
+    if raw.schema is not None and (raw.schema.coded or options.wanted != NOTHING):
+        options = replace(options, wanted=wanted(raw.schema))
+    return replace(options, alphabet=raw.alphabet) if raw.alphabet and raw.schema is None else options
 
 
 def _fraction_or_source(test: float | str | os.PathLike[str] | None) -> float | str | None:
@@ -265,8 +342,12 @@ def _check_apart(source: str, test: str) -> None:
 
 def _with_test(source: str, raw: readers.Raw, other: str, given: readers.Raw) -> readers.Raw:
     """``raw`` with all of another source as its test set."""
-    if given.x.shape[1:] != raw.x.shape[1:]:
+    if given.x.shape[1:] != raw.x.shape[1:] or sequences.is_ragged(given.x) != sequences.is_ragged(raw.x):
         raise fault(f"{other} has examples of shape {given.x.shape[1:]}, where {source} has {raw.x.shape[1:]}.")
+    if sequences.is_ragged(given.x) and sequences.width(given.x) != sequences.width(raw.x):
+        raise fault(
+            f"{other} has steps of shape {sequences.width(given.x)}, where {source} has {sequences.width(raw.x)}."
+        )
     if given.columns != raw.columns:
         raise fault(f"{other} has other columns than {source}, or in another order: {_difference(raw, given)}.")
     note = f"{raw.note} The test examples are those of {one_line(other)}.".lstrip()
@@ -286,6 +367,8 @@ def _stem(source: str) -> str:
 
 
 def _kind(raw: readers.Raw) -> Kind:
+    if sequences.is_ragged(raw.x):
+        return "sequences"
     if raw.columns:
         return "table"
     return "images" if raw.x.ndim == 3 or (raw.x.ndim == 4 and raw.x.shape[3] == 3) else "vectors"
@@ -293,6 +376,8 @@ def _kind(raw: readers.Raw) -> Kind:
 
 def _maximum(raw: readers.Raw, kind: Kind) -> float | None:
     """1 where every value is within [0, 1], else 255 for bytes that aren't a table's, else unknown."""
+    if kind == "sequences":
+        return None
     arrays = [raw.x] if raw.test is None else [raw.x, raw.test[0]]
     low = min(float(np.fmin.reduce(array.reshape(-1))) for array in arrays)
     high = max(float(np.fmax.reduce(array.reshape(-1))) for array in arrays)
@@ -302,6 +387,10 @@ def _maximum(raw: readers.Raw, kind: Kind) -> float | None:
 
 
 def _description(source: str, raw: readers.Raw, kind: Kind) -> str:
+    if kind == "sequences":
+        steps = "symbols" if raw.alphabet else "steps of " + "×".join(map(str, sequences.width(raw.x))) + " numbers"
+        steps = steps if sequences.width(raw.x) or raw.alphabet else "codes"
+        return f"Sequences of {steps} from {one_line(source)}; its licence is not recorded."
     shape = "×".join(map(str, raw.x.shape[1:]))
     what = {"images": f"Images of {shape} (height by width)", "table": f"A table of {shape} columns"}
     return f"{what.get(kind, f'Vectors of {shape} numbers')} from {one_line(source)}; its licence is not recorded."
@@ -375,6 +464,11 @@ def _digest(digest: Any, array: Array | None) -> None:
     if array is None:
         digest.update(b"none;")
         return
+    if sequences.is_ragged(array):
+        digest.update(f"{len(array)} sequences;".encode())
+        for sequence in array:
+            _digest(digest, sequence)
+        return
     little = array.dtype.newbyteorder("<")
     digest.update(f"{array.shape}{little.str};".encode())
     step = max(1, (1 << 20) // max(1, array[:1].nbytes))
@@ -392,6 +486,36 @@ def _columnwise(arrays: Iterable[Array]) -> tuple[NDArray[np.float64], NDArray[n
         missing.append(_gaps(flat))
     low, high = np.fmin.reduce(lows).astype(np.float64), np.fmax.reduce(highs).astype(np.float64)
     return low, high, np.sum(missing, axis=0)
+
+
+def _steps(x: Array) -> Array:
+    """The steps of all sequences, one after the other: (N, D)."""
+    return sequences.steps(np.concatenate(list(x)))
+
+
+def _lengths(parts: list[Array]) -> tuple[int, float, int]:
+    every = np.concatenate([sequences.lengths(x) for x in parts])
+    return int(every.min()), float(np.median(every)), int(every.max())
+
+
+def _described(schema: Schema, arrays: list[Array], labels: list[Array]) -> tuple[ColumnFindings, ...]:
+    place = {column.name: k for k, column in enumerate(schema.columns)}
+    found = []
+    for column in schema.fields:
+        target = column.name == schema.target_name
+        # Labels are as the file has them, columns of x as codes; only the codes of words have no range of their own.
+        values = np.concatenate(labels) if target else np.concatenate([x[:, place[column.name]] for x in arrays])
+        there = values if values.dtype.kind != "f" else values[~np.isnan(values)]
+        shown = there[:1] if target else column.decode(there[:1])
+        if not target and column.categories:
+            numbers = np.empty(0) if isinstance(column.categories[0], str) else np.array(column.categories, dtype=float)
+        else:
+            numbers = there.astype(float) if there.dtype.kind in "biuf" else np.empty(0)
+        low, high = (float(numbers.min()), float(numbers.max())) if numbers.size else (math.nan, math.nan)
+        example = shown[0].item() if len(shown) else None
+        missing = len(values) - len(there)
+        found.append(ColumnFindings(column.name, column.kind, column.categories, low, high, missing, example, target))
+    return tuple(found)
 
 
 def _gaps(flat: Array) -> NDArray[np.int64]:

@@ -2,7 +2,7 @@
 
 Whatever the format, what comes out is uint8, float32 or float64: unsigned bytes stay as they are and booleans become
 bytes, other integers of 8 or 16 bits and half precision become float32, everything else float64. Missing values are
-NaN. Nothing is ever unpickled.
+NaN. Sequences (see :mod:`reverie.data.sequences`) come as objects, an array each. Nothing is ever unpickled.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from reverie.data import images, tables
+from reverie.data import images, sequences, tables
 from reverie.data.limits import (
     Problems,
     Stream,
@@ -31,23 +31,26 @@ from reverie.data.limits import (
     foreign,
     inflates,
     listed,
+    one_line,
     short,
     take,
 )
-
-if TYPE_CHECKING:
-    pass
+from reverie.data.schema import NOTHING, Column, Schema, Wanted, check_kind, infer
+from reverie.errors import UsageError
 
 Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
 class Options:
-    """How a source is read: image ``size`` and ``colour``, and whether one bad file or row is fatal (``strict``)."""
+    """How a source is read: image ``size`` and ``colour``; whether one bad file or row is fatal (``strict``); what is
+    ``wanted`` of a table's columns; the ``alphabet`` that sequences must be written in."""
 
     strict: bool = False
     size: int | None = None
     colour: bool = False
+    wanted: Wanted = NOTHING
+    alphabet: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +59,7 @@ class Raw:
 
     ``test`` is the source's own test set. The last ``validation`` examples are its validation set by convention.
     Examples of the same of ``groups`` (n,) stay together. ``note`` is what only the source can say about the split.
+    ``schema`` says what a table's columns are, ``alphabet`` what the codes of sequences stand for.
     """
 
     x: Array
@@ -69,6 +73,8 @@ class Raw:
     validation: int | None = None
     groups: NDArray[np.intp] | None = None
     note: str = ""
+    schema: Schema | None = None
+    alphabet: tuple[str, ...] = ()
 
 
 Reader = Callable[[Path, Options], Raw]
@@ -84,6 +90,10 @@ def read(path: Path, options: Options) -> Raw:
         if not path.exists():
             raise fault(f"{path} does not exist.")
         reader = read_folder if path.is_dir() else _reader(path)
+    if options.wanted != NOTHING and reader not in (read_csv, read_parquet):
+        raise UsageError(
+            one_line(f"{path} is no table, which alone has target, sequence and time columns and a schema.")
+        )
     raw = _tidy(path, reader(path, options))
     if options.strict and raw.problems:
         raise fault(f"{raw.problems[0]} Strict reading refuses {path} for it.")
@@ -112,15 +122,25 @@ def read_npy(path: Path, options: Options) -> Raw:
 
 
 def read_npz(path: Path, options: Options) -> Raw:
-    """An archive of arrays, known by their names: x, y and their like, and a test set of its own (x_test, y_test)."""
+    """An archive of arrays, known by their names: x, y and their like, and a test set of its own (x_test, y_test).
+
+    Or sequences, where the names are of one of the layouts of :mod:`reverie.data.sequences`.
+    """
     with foreign(path, "a NumPy archive"), zipfile.ZipFile(path) as archive:
         members = {info.filename.removesuffix(".npy"): info for info in archive.infolist() if _is_npy(info)}
+        fits(path, sum(info.file_size for info in members.values()))
+        ragged = sequences.from_arrays(
+            path, list(members), lambda name: _unzip(archive, path, members[name]), options.alphabet
+        )
+        if ragged is not None:
+            return _sequences(ragged)
         found: dict[str, str | None] = {role: _member(path, role, list(members)) for role in ROLES}
         if len(members) == 1:
             found = {"x": next(iter(members))}
         if found["x"] is None:
             raise fault(
                 f"{path} has no array named x (or {listed(ROLES['x'][1:])}); found: {listed(list(members)) or 'none'}."
+                " Sequences are values and lengths, or an array each under one name with numbers, such as s0, s1."
             )
         arrays = {role: _unzip(archive, path, members[name]) for role, name in found.items() if name is not None}
     test = (arrays["x_test"], arrays.get("y_test")) if "x_test" in arrays else None
@@ -325,14 +345,87 @@ def _visible_folders(folder: Path) -> list[Path]:
 
 def read_csv(path: Path, options: Options) -> Raw:
     """A table of text; see :func:`reverie.data.tables.read_csv`."""
-    x, columns, problems = tables.read_csv(path)
-    return Raw(x, columns=columns, problems=problems)
+    return _table(path, tables.read_csv(path, options.wanted), options.wanted)
 
 
 def read_parquet(path: Path, options: Options) -> Raw:
-    """A table of numeric columns; see :func:`reverie.data.tables.read_parquet`."""
-    x, columns = tables.read_parquet(path)
-    return Raw(x, columns=columns)
+    """A table of typed columns; see :func:`reverie.data.tables.read_parquet`."""
+    return _table(path, tables.read_parquet(path, options.wanted), options.wanted)
+
+
+def _table(path: Path, table: tables.Table, wanted: Wanted) -> Raw:
+    """Columns by what they are: x, the target, which sequence a row belongs to, and when."""
+    place = {name: k for k, name in enumerate(table.names)}
+    apart = {name for name in (wanted.sequence, wanted.time) if name is not None}
+    if wanted.time is not None and wanted.sequence is None:
+        raise UsageError(
+            one_line(f"{short(wanted.time)} orders the steps of sequences; say too which column names them.")
+        )
+    names = [name for name in wanted.columns if name in place] if wanted.whole else list(table.names)
+    fields = tuple(_field(path, table, place[name], wanted) for name in names if name not in apart)
+    target = wanted.target if wanted.target in place else None
+    schema = Schema(fields, target, wanted.sequence, wanted.time)
+    kept = [place[column.name] for column in schema.columns]
+    if not kept:
+        raise fault(f"{path} has no columns beside {listed([short(name) for name in table.names if name in place])}.")
+    x = table.matrix if kept == list(range(len(table.names))) else table.matrix[:, kept]
+    y = None if target is None or schema.target is None else schema.target.decode(table.matrix[:, place[target]])
+    columns = tuple(column.name for column in schema.columns)
+    raw = Raw(x, y, columns=columns, problems=table.problems, schema=schema)
+    if wanted.sequence is None:
+        return raw
+    when = None if wanted.time is None else table.matrix[:, place[wanted.time]]
+    return _steps(path, raw, table.matrix[:, place[wanted.sequence]], when)
+
+
+def _field(path: Path, table: tables.Table, k: int, wanted: Wanted) -> Column:
+    """What a column is: as it was said to be, or else as it looks."""
+    name, kind = table.names[k], wanted.kind(table.names[k])
+    if k in table.categories:
+        categories = table.categories[k]
+        return Column(
+            name, "binary" if kind == "binary" or (kind is None and len(categories) == 2) else "categorical", categories
+        )
+    values = table.matrix[:, k]
+    if kind is None:
+        return infer(name, values, k in table.real)
+    return Column(name, cast(Any, kind)) if wanted.whole else check_kind(path, name, values, kind)
+
+
+def _steps(path: Path, raw: Raw, ids: Array, when: Array | None) -> Raw:
+    """The rows of a table as steps of sequences; one column of categories without gaps becomes codes."""
+    rows = sequences.group(ids, when)
+    column = raw.schema.columns[0] if raw.schema is not None else None
+    alone = raw.x.shape[1] == 1 and column is not None and column.categories and not np.isnan(raw.x).any()
+    x = raw.x[:, 0].astype(np.int64) if alone else _real(path, raw.x)
+    y = raw.y
+    if y is not None:
+        for one in rows:
+            if (y[one] != y[one[0]]).any():
+                raise fault(
+                    f"{path}: the label of a sequence changes from row to row; it must be the same in all of them."
+                )
+        y = y[[one[0] for one in rows]]
+    alphabet = tuple(map(str, column.categories)) if alone and column is not None else ()
+    return replace(raw, x=sequences.objects([x[one] for one in rows]), y=y, alphabet=alphabet)
+
+
+# Sequences -----------------------------------------------------------------------------------------------------------
+
+
+def read_text(path: Path, options: Options) -> Raw:
+    """Sequences of characters; see :func:`reverie.data.sequences.read_text`."""
+    return _sequences(sequences.read_text(path, options.alphabet))
+
+
+def read_json(path: Path, options: Options) -> Raw:
+    """Sequences of words or numbers; see :func:`reverie.data.sequences.read_json`."""
+    return _sequences(sequences.read_json(path, options.alphabet))
+
+
+def _sequences(parsed: sequences.Parsed) -> Raw:
+    x, y, alphabet, facts, problems = parsed
+    return Raw(x, y, alphabet=alphabet, facts=facts, problems=problems)
 
 
 # What every reader's data goes through -------------------------------------------------------------------------------
@@ -349,6 +442,8 @@ def _tidy(path: Path, raw: Raw) -> Raw:
 
 
 def _examples(path: Path, x: Array, y: Array | None, problems: Problems, noun: str) -> tuple[Array, Array | None]:
+    if sequences.is_ragged(x):
+        return sequences.tidy(path, x, None if y is None else _labels(path, y, len(x)), problems)
     x = _real(path, x)
     if np.isnan(np.fmin.reduce(x.reshape(-1))):
         raise fault(f"{path} holds missing values only.")
@@ -405,6 +500,9 @@ READERS: dict[str, Reader] = {
     ".csv": read_csv,
     ".tsv": read_csv,
     ".parquet": read_parquet,
+    ".txt": read_text,
+    ".jsonl": read_json,
+    ".ndjson": read_json,
     ".idx": read_idx,
     ".idx.gz": read_idx,
     "ubyte": read_idx,
