@@ -17,6 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
+import reverie
 from reverie import CD, PCD, RBM
 from reverie.errors import DataError, UsageError
 
@@ -339,3 +340,23 @@ def test_the_number_of_threads_is_the_callers():
     before = torch.get_num_threads()
     small().fit(bits())
     assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize("change", [{"hidden": 9}, {"labels": True}, {"visible": "gaussian"}, {"learning": CD()}])
+def test_arguments_that_were_changed_after_fitting_are_not_saved(change, tmp_path):
+    """Nothing could read such a folder."""
+    model = small().fit(bits())
+    model.set_params(epochs=7, learning_rate=0.1).save(tmp_path / "model")
+    assert reverie.load(tmp_path / "model").epochs == 7
+    with pytest.raises(UsageError, match="changed after it was fitted"):
+        model.set_params(**change).save(tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+    model.fit(bits(), bits(shape=())).save(tmp_path / "other")
+
+
+@pytest.mark.parametrize("labels", [True, False])
+def test_labels_that_were_switched_after_fitting_are_noticed(labels):
+    model = small(labels=labels).fit(bits(), np.arange(20) % 2).set_params(labels=not labels)
+    for verb in ("score", "transform", "reconstruct"):
+        with pytest.raises(UsageError, match=f"labels={not labels} was changed after it was fitted"):
+            getattr(model, verb)(bits())

@@ -9,7 +9,18 @@ import torch
 from scipy import stats
 
 from reverie.random import Random
-from reverie.units import Bernoulli, Blocks, Categorical, Gaussian, Rectified, UnitGaussian
+from reverie.units import (
+    Bernoulli,
+    Blocks,
+    Categorical,
+    FullGaussian,
+    Gaussian,
+    Rectified,
+    UnitGaussian,
+    correlated,
+    degrees,
+    uncorrelated,
+)
 
 D, K = 3, 4
 UNITS = {
@@ -278,7 +289,7 @@ def test_a_prior_keeps_fits_finite():
     counts = torch.tensor([5.0, 1.0, 0.0])
     torch.testing.assert_close(Categorical(1, 3).fit(counts, 6, prior=1.0).exp(), torch.tensor([6.0, 2.0, 1.0]) / 9)
     same = torch.full((4, 1), 2.0)
-    loc, scale = Gaussian(1).loc_scale(Gaussian(1).fit(Gaussian(1).statistics(same).sum(0), 4, prior=0.25))
+    loc, scale = Gaussian(1).loc_scale(Gaussian(1).fit(Gaussian(1).statistics(same).sum(0), 4, floor=0.25))
     torch.testing.assert_close((loc, scale), (torch.tensor([2.0]), torch.tensor([0.5])))
 
 
@@ -287,4 +298,195 @@ def test_a_gaussian_fit_far_from_zero_stays_a_number(number):
     """The variance is a difference of large numbers in float32: rounding must not make it negative and the fit NaN."""
     x = torch.full((50, 1), number) + torch.linspace(-1e-3, 1e-3, 50)[:, None]
     unit = Gaussian(1)
-    assert unit.fit(unit.statistics(x).sum(0), 50, prior=1e-6).isfinite().all()
+    assert unit.fit(unit.statistics(x).sum(0), 50, floor=1e-6).isfinite().all()
+
+
+# Several distributions at once, and values missing --------------------------------------------------------------------
+
+NAN = math.nan
+MIXED = Blocks([Gaussian(2), Categorical(2, 3), FullGaussian(3), Bernoulli(2)])
+
+
+def full_eta(D, batch=(), seed=0):
+    """Means and covariances of no special kind."""
+    rng = torch.Generator().manual_seed(seed)
+    loc = torch.randn(*batch, D, generator=rng, dtype=torch.float64)
+    root = torch.randn(*batch, D, D, generator=rng, dtype=torch.float64)
+    covariance = root @ root.mT + 0.3 * torch.eye(D, dtype=torch.float64)
+    return loc, covariance, FullGaussian(D).natural(loc, covariance)
+
+
+def eta_of(unit, k, seed=0):
+    """(k, P) natural parameters of any unit."""
+    if isinstance(unit, Blocks):
+        return unit.joined([eta_of(part, k, seed + n) for n, part in enumerate(unit.units)])
+    return full_eta(unit.size, (k,), seed)[2] if isinstance(unit, FullGaussian) else some_eta(unit, (k,), seed)
+
+
+def rows_of(unit, n, seed=0, share=0.0):
+    """Rows (n, size) drawn from the unit, with a share of NaN."""
+    x = unit.sample(eta_of(unit, 1, seed + 50).expand(n, -1), Random(seed)).double()
+    gaps = torch.rand(x.shape, generator=torch.Generator().manual_seed(seed)) < share
+    return x.masked_fill(gaps, NAN)
+
+
+SEVERAL = {**UNITS, "FullGaussian": FullGaussian(D), "Mixed": MIXED}
+each_of_several = pytest.mark.parametrize("unit", SEVERAL.values(), ids=SEVERAL)
+
+
+def marginal(unit, x, eta):
+    """log p of the values that are there of one row under one eta, by SciPy and the units' own log_prob of a part."""
+    if isinstance(unit, Blocks):
+        parts = zip(unit.pairs(eta), unit.split(x), strict=True)
+        return sum(marginal(u, part, e) for (u, e), part in parts)
+    there = ~x.isnan()
+    if not there.any():
+        return 0.0
+    if isinstance(unit, FullGaussian):
+        loc, covariance = unit.loc_covariance(eta)
+        part = stats.multivariate_normal(loc[there].numpy(), covariance[there][:, there].numpy())
+        return float(part.logpdf(x[there].numpy()))
+    kept = torch.nonzero(there).squeeze(1)
+    one = type(unit)(1, unit.categories) if isinstance(unit, Categorical) else type(unit)(1)
+    per = unit.parameters // unit.size
+    own = (
+        eta.unflatten(-1, (unit.size, per)) if isinstance(unit, Categorical) else eta.unflatten(-1, (per, unit.size)).T
+    )
+    return float(sum(one.log_prob(x[j : j + 1], own[j]) for j in kept))
+
+
+@each_of_several
+@pytest.mark.parametrize("share", [0.0, 0.4])
+def test_likelihoods_of_several_leave_out_what_is_missing(unit, share):
+    x, eta = rows_of(unit, 12, share=share), eta_of(unit, 4)
+    wanted = torch.tensor([[marginal(unit, row, e) for e in eta] for row in x], dtype=torch.float64)
+    torch.testing.assert_close(unit.log_likelihoods(x, eta), wanted, rtol=1e-9, atol=1e-9)
+    if not share:
+        both = unit.log_prob(x.unsqueeze(1), eta)
+        torch.testing.assert_close(unit.log_likelihoods(x, eta), both, rtol=1e-9, atol=1e-9)
+
+
+def test_leaving_out_is_summing_out():
+    """Discrete units by enumeration of what is missing, real ones by quadrature."""
+    unit, eta = Blocks([Categorical(2, 3), Bernoulli(1)]), None
+    eta = eta_of(unit, 3)
+    everything = unit.configuration(torch.arange(18)).double()
+    row = torch.tensor([[NAN, 2.0, NAN]], dtype=torch.float64)
+    fits = everything[:, 1] == 2
+    wanted = unit.log_likelihoods(everything[fits], eta).logsumexp(0)
+    torch.testing.assert_close(unit.log_likelihoods(row, eta)[0], wanted)
+    full, (_, _, eta) = FullGaussian(2), full_eta(2, (3,))
+    grid = torch.linspace(-30, 30, 20_001, dtype=torch.float64)
+    points = torch.stack([torch.full_like(grid, 0.7), grid], 1)
+    wanted = (full.log_likelihoods(points, eta).exp().sum(0) * (grid[1] - grid[0])).log()
+    torch.testing.assert_close(full.log_likelihoods(torch.tensor([[0.7, NAN]]).double(), eta)[0], wanted)
+
+
+@each_of_several
+@pytest.mark.parametrize("share", [0.0, 0.4])
+def test_accumulated_statistics_are_weighted_sums(unit, share):
+    """Of what is there; a full Gaussian's expect what is missing, by the conditional mean and covariance."""
+    x, eta, K = rows_of(unit, 15, seed=3, share=share), eta_of(unit, 3), 3
+    weight = torch.rand(15, K, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    sums, weights = unit.accumulate(x, weight, eta)
+    assert sums.shape == weights.shape == (K, unit.parameters)
+    for k in range(K):
+        T, there = zip(*(expected_statistics(unit, row, eta[k]) for row in x), strict=True)
+        torch.testing.assert_close(sums[k], weight[:, k] @ torch.stack(T), rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(weights[k], weight[:, k] @ torch.stack(there))
+    halves = [unit.accumulate(x[part], weight[part], eta) for part in (slice(7), slice(7, None))]
+    torch.testing.assert_close(halves[0][0] + halves[1][0], sums)
+
+
+def expected_statistics(unit, x, eta):
+    """E[T(x) | what is there], zero where nothing is known of a factorised unit, and the weight of each entry."""
+    if isinstance(unit, Blocks):
+        parts = [expected_statistics(u, part, e) for (u, e), part in zip(unit.pairs(eta), unit.split(x), strict=True)]
+        return unit.joined([T for T, _ in parts]), unit.joined([w for _, w in parts])
+    there = ~x.isnan()
+    if not isinstance(unit, FullGaussian):
+        kept = unit.present(there.double())
+        return unit.statistics(x.nan_to_num()).double() * kept, kept
+    loc, S = unit.loc_covariance(eta)
+    m, o = torch.nonzero(~there).squeeze(1), torch.nonzero(there).squeeze(1)
+    gain = S[m][:, o] @ torch.linalg.inv(S[o][:, o])
+    mean, spread = x.clone(), torch.zeros_like(S)
+    mean[m] = loc[m] + gain @ (x[o] - loc[o])
+    spread[m[:, None], m] = S[m][:, m] - gain @ S[o][:, m]
+    second = mean[:, None] * mean + spread
+    return torch.cat([mean, second.flatten()]), torch.ones(unit.parameters, dtype=torch.float64)
+
+
+@each_of_several
+def test_what_is_missing_is_drawn_given_the_rest(unit):
+    """Known values stay; 40,000 completions of one row have the conditional moments to four standard errors.
+
+    Power: a bias of 2 % of a standard deviation in a mean, or of 2.9 % in a variance of a normal one, is caught.
+    """
+    row, eta, n = rows_of(unit, 1, seed=5), eta_of(unit, 2), 40_000
+    row[0, ::2] = NAN
+    which = torch.arange(n) % 2
+    x = unit.complete(row.expand(n, -1).clone(), eta, which, Random(1))
+    known = ~row[0].isnan()
+    assert torch.equal(x[:, known], row[:, known].expand(n, -1))
+    for k in (0, 1):
+        T = unit.statistics(x[which == k]).double()
+        wanted = conditional_mean(unit, row[0], eta[k])
+        stderr = T.std(0) / math.sqrt(n / 2)
+        assert ((T.mean(0) - wanted).abs() <= 4 * stderr + 1e-9).all()
+
+
+def conditional_mean(unit, x, eta):
+    """E[T(x) | what is there] of any unit."""
+    if isinstance(unit, Blocks):
+        parts = zip(unit.pairs(eta), unit.split(x), strict=True)
+        return unit.joined([conditional_mean(u, part, e) for (u, e), part in parts])
+    if isinstance(unit, FullGaussian):
+        return expected_statistics(unit, x, eta)[0]
+    kept = unit.present((~x.isnan()).double())
+    return torch.where(kept > 0, unit.statistics(x.nan_to_num()).double(), unit.mean(eta))
+
+
+@pytest.mark.parametrize("unit", [Bernoulli(2), Categorical(2, 3), Blocks([Gaussian(2), Bernoulli(1)]), Gaussian(2)])
+def test_a_fit_counts_only_what_was_seen(unit):
+    """With gaps, each variable is fitted to its own known values."""
+    x = rows_of(unit, 60, seed=7)
+    x[::3, 0] = NAN
+    eta = unit.fit(*(t[0] for t in unit.accumulate(x, torch.ones(60, 1).double(), torch.zeros(1, unit.parameters))))
+    mean = unit.mean(eta)
+    for j in range(unit.size):
+        own = unit.present(torch.eye(unit.size, dtype=torch.float64)[j]) > 0
+        seen = x[~x[:, j].isnan()].nan_to_num()
+        torch.testing.assert_close(mean[own], unit.statistics(seen).double().mean(0)[own])
+
+
+def test_a_full_gaussian_is_a_multivariate_normal():
+    loc, covariance, eta = full_eta(3)
+    unit, x = FullGaussian(3), torch.randn(9, 3, dtype=torch.float64)
+    peer = stats.multivariate_normal(loc.numpy(), covariance.numpy())
+    torch.testing.assert_close(unit.log_prob(x, eta), torch.from_numpy(peer.logpdf(x.numpy())))
+    torch.testing.assert_close(unit.statistics(x) @ eta - unit.log_normaliser(eta), unit.log_prob(x, eta))
+    torch.testing.assert_close(unit.loc_covariance(eta), (loc, covariance))
+    eta.requires_grad_()
+    unit.log_normaliser(eta).backward()
+    torch.testing.assert_close(eta.grad, unit.mean(eta).detach())
+    sums = unit.statistics(x).sum(0)
+    found = unit.loc_covariance(unit.fit(sums, 9))
+    torch.testing.assert_close(found, (x.mean(0), torch.cov(x.T, correction=0)))
+    torch.testing.assert_close(unit.loc_covariance(unit.flat(eta.detach())), (loc, 4 * covariance))
+    assert torch.equal(unit.expected(eta.detach()), unit.loc_precision(eta.detach())[0])
+    for refused in (lambda: unit.rise(eta, 0.0, 1.0), lambda: unit.configuration(torch.arange(2))):
+        with pytest.raises(TypeError):
+            refused()
+
+
+def test_uncorrelated_units_are_the_same_distribution():
+    unit = Blocks([Bernoulli(1), Gaussian(2), Categorical(1, 3), Gaussian(1)])
+    eta, x = eta_of(unit, 3), rows_of(unit, 8, share=0.3)
+    full = correlated(unit)
+    assert [type(part) for part in full.units] == [Bernoulli, FullGaussian, Categorical, FullGaussian]
+    torch.testing.assert_close(full.log_likelihoods(x, uncorrelated(unit, eta)), unit.log_likelihoods(x, eta))
+
+
+def test_degrees_of_freedom():
+    assert degrees(Blocks([Bernoulli(2), Gaussian(3), Categorical(2, 4), FullGaussian(3)])) == 2 + 6 + 6 + 9

@@ -124,6 +124,30 @@ class Landscape:
     mass: float
 
 
+@dataclass(frozen=True)
+class StateChain:
+    """A chain of hidden states, as a model of sequences offers it for its report.
+
+    Attributes:
+        start: probability of each first state, (S,).
+        transitions: probability of each next state, rows sum to one, (S, S).
+        end: probability of each state to be the last, (S,), or None of a model that knows no end.
+        visits: share of the steps of the examples that each state explains, (S,).
+        columns: what of a step is shown: names of columns, or of codes.
+        emission: of codes, their probabilities in each state; of columns, the state's mean in standard deviations from
+            the mean of all states, (S, columns).
+        paths: the likeliest states of a few examples, an array (T,) each.
+    """
+
+    start: NDArray[np.float64]
+    transitions: NDArray[np.float64]
+    end: NDArray[np.float64] | None
+    visits: NDArray[np.float64]
+    columns: tuple[str, ...]
+    emission: NDArray[np.float64]
+    paths: tuple[NDArray[np.int64], ...]
+
+
 class Unit(Protocol):
     """A block of random variables of one exponential family: log p(x | eta) = T(x)·eta − A(eta) + log h(x).
 
@@ -188,8 +212,30 @@ class Unit(Protocol):
         """A draw of x: (…, size)."""
         ...
 
-    def fit(self, statistics: Tensor, weight: float | Tensor, prior: float = 0.0) -> Tensor:
-        """The natural parameters that maximise the likelihood of summed ``statistics`` of total ``weight``."""
+    def fit(self, statistics: Tensor, weight: float | Tensor, prior: float = 0.0, floor: float = 0.0) -> Tensor:
+        """The natural parameters that maximise the likelihood of summed ``statistics`` of total ``weight``.
+
+        ``weight`` is a number, or has the shape of the statistics; ``prior`` joins counts, ``floor`` is added to
+        variances.
+        """
+        ...
+
+    # Of K distributions at once, and with values missing (NaN), which are summed or integrated out.
+
+    def present(self, there: Tensor) -> Tensor:
+        """Ones for the statistics that need only variables that are there: (…, size) -> (…, parameters)."""
+        ...
+
+    def log_likelihoods(self, x: Tensor, eta: Tensor) -> Tensor:
+        """Log p(x | eta) of every row under every eta: (B, size), (K, parameters) -> (B, K) nats."""
+        ...
+
+    def accumulate(self, x: Tensor, weight: Tensor, eta: Tensor) -> tuple[Tensor, Tensor]:
+        """Sums of the statistics with ``weight`` (B, K), and the weights behind them, both (K, parameters)."""
+        ...
+
+    def complete(self, x: Tensor, eta: Tensor, which: Tensor, rng: Random) -> Tensor:
+        """Draws of the missing values given the known ones, each row under the eta of its number in ``which`` (B,)."""
         ...
 
 
@@ -308,6 +354,10 @@ class Annealed(Protocol):
 
     def visible_of(self, state: Tensor) -> Tensor:
         """The visible configurations (n, D) of states."""
+        ...
+
+    def chain_of(self, state: Tensor) -> Tensor:
+        """Chains of the model itself that stand at states, with all that a state says of the hidden units."""
         ...
 
     def log_f(self, state: Tensor) -> Tensor:

@@ -9,19 +9,22 @@ encoding         learns                                         stores          
 ===============  =============================================  ===========================  =======================
 ``Binary``       the protocol's thresholds (``binary.py``)      bits, or probabilities       zeros and ones
 ``Real``         mean and scale of each column that varies      standardised, or the levels  standardised values
+``OneScale``     the same, with one scale for all columns       moved and scaled             values of one scale
 ``Codes``        the values that each column takes              codes                        codes 0 … K − 1
 ``Row``          what its parts learn                           the parts side by side       the parts side by side
 ===============  =============================================  ===========================  =======================
 
-``Real`` reports densities in the user's own units: what standardising does to a volume is its :meth:`log_volume`.
-Whole numbers (8-bit pixels) have no density, or one without bound; ``dequantise`` spreads each over the interval up to
-the next by a uniform draw, afresh at every visit in training and seeded for whatever is scored. The density of such
-data is a lower bound on their log-probability, on average over the noise (Theis, van den Oord and Bethge 2016, eq. 5).
+``Real`` reports densities in the user's own units: what standardising does to a volume is its :meth:`log_volumes`.
+Whole numbers (8-bit pixels), or an image's levels in [0, 1], have no density, or one without bound; ``dequantise``
+spreads each over the interval up to the next by a uniform draw, afresh at every visit in training and seeded for
+whatever is scored. The density of such data is a lower bound on their log-probability, on average over the noise
+(Theis, van den Oord and Bethge 2016, eq. 5).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, groupby
 from typing import Any, Literal, Protocol
@@ -48,8 +51,16 @@ LEAST_SCALE = 0.1
 once in a thousand images would otherwise become an outlier of thirty standard deviations."""
 EDGE = 2.0**-10
 """Least distance of the noise from whole numbers, so that rounding in float32 never takes a pixel to the next level."""
+FARTHEST = 2**20
+"""Levels between a column's origin and its farthest value: beyond, float32 has hardly any room for noise."""
+ROUNDING = 2.0**-22
+"""Share of a level's distance from the origin by which it may come out wrong: four roundings in float32."""
+LEVELS = (16, 255, 256)
+"""Numbers of steps from 0 to 1 by which images come as fractions: scikit-learn's digits, and bytes by both customs."""
+GRID_ROUNDING = 1e-4
+"""Of a step, by which rounding in float32 may take a level off its grid."""
 MOST_CATEGORIES = 256
-_ROWS = 4096
+_ROWS, _FEW_ROWS = 4096, 128
 
 
 class Encoding(Protocol):
@@ -67,7 +78,7 @@ class Encoding(Protocol):
         """Rows (n, D) as they are stored: (n, d), where d leaves out what is set apart."""
         ...
 
-    def prepare(self, rows: Tensor, learned: Learned, rng: Random) -> Tensor:
+    def prepare(self, rows: Tensor, learned: Learned, rng: Random, kind: torch.dtype = torch.float32) -> Tensor:
         """Stored rows (B, d) as the equations see them, drawn afresh where the preparation is random: (B, d)."""
         ...
 
@@ -91,11 +102,11 @@ class Encoding(Protocol):
         """A row (D,) that can be encoded, to stand where values are missing."""
         ...
 
-    def log_volume(self, learned: Learned) -> float:
-        """Log of the volume in the user's units of one unit of volume in the model's: nats."""
+    def log_volumes(self, learned: Learned, columns: int) -> Tensor:
+        """Log of the volume in the user's units of one unit of volume in the model's, by column: (d,) float64 nats."""
         ...
 
-    def base_measure(self, learned: Learned, columns: int) -> str:
+    def base_measure(self, learned: Learned, names: Sequence[str]) -> str:
         """What probabilities are counted on, and after which preparation."""
         ...
 
@@ -126,9 +137,9 @@ class Binary:
         """Rows as bits, or for ``"dynamic"`` as probabilities."""
         return binary.binarise(x, self.how, learned.get("protocol"), rng, self.first)
 
-    def prepare(self, rows: Tensor, learned: Learned, rng: Random) -> Tensor:
+    def prepare(self, rows: Tensor, learned: Learned, rng: Random, kind: torch.dtype = torch.float32) -> Tensor:
         """Float zeros and ones."""
-        return binary.visit(rows, self.how, rng)
+        return binary.visit(rows, self.how, rng).to(kind)
 
     def decode(self, v: Array, learned: Learned, mean: bool) -> Array:
         """Zeros and ones as they are; means are probabilities."""
@@ -140,10 +151,8 @@ class Binary:
 
     def marginals(self, rows: Tensor, learned: Learned) -> Tensor:
         """Logits, with one added to each count."""
-        ones = torch.zeros(rows.shape[1], dtype=torch.float64, device=rows.device)
-        for part in rows.split(_ROWS // 8):
-            ones += binary.means(part, self.how).double().sum(0)
-        return Bernoulli(rows.shape[1]).fit(ones, len(rows), prior=1.0)
+        parts = (binary.means(part, self.how).double() for part in rows.split(_ROWS // 8))
+        return Bernoulli(rows.shape[1]).fit(*_totals(Bernoulli(rows.shape[1]), parts), prior=1.0)
 
     def kept(self, learned: Learned, columns: int) -> NDArray[np.int64]:
         """All."""
@@ -153,13 +162,13 @@ class Binary:
         """Zeros."""
         return np.zeros(columns)
 
-    def log_volume(self, learned: Learned) -> float:
+    def log_volumes(self, learned: Learned, columns: int) -> Tensor:
         """Counting has no units."""
-        return 0.0
+        return torch.zeros(columns, dtype=torch.float64)
 
-    def base_measure(self, learned: Learned, columns: int) -> str:
+    def base_measure(self, learned: Learned, names: Sequence[str]) -> str:
         """Counting, and the protocol."""
-        return f"counting measure on {{0, 1}}^{columns}, {binary.describe(self.how)}"
+        return f"counting measure on {{0, 1}}^{len(names)}, {binary.describe(self.how)}"
 
 
 @dataclass(frozen=True)
@@ -167,8 +176,8 @@ class Real:
     """Real values, standardised column by column; columns that never vary are set apart.
 
     Args:
-        dequantise: whether whole numbers are spread by uniform noise; None does so if the training data are of an
-            integer type.
+        dequantise: whether whole numbers, or the levels of an image in [0, 1], are spread by uniform noise; None does
+            so if the training data are of an integer type, or such levels.
     """
 
     dequantise: bool | None = None
@@ -176,8 +185,8 @@ class Real:
 
     def learn(self, x: Array) -> dict[str, Tensor]:
         """Mean and scale of the columns that vary, the values of those that do not (NaN elsewhere), and the noise."""
-        noise = np.issubdtype(x.dtype, np.integer) if self.dequantise is None else self.dequantise
-        low, high = x.min(0), x.max(0)
+        step = self._step(x)
+        low, high = np.fmin.reduce(x), np.fmax.reduce(x)
         constant = np.where(low == high, low.astype(np.float64), np.nan)
         varies = np.isnan(constant)
         if not varies.any():
@@ -186,55 +195,104 @@ class Real:
             raise DataError(f"none of the real-valued {which} varies, since {few} there; a density needs differences")
         x, low, high = x[:, varies], low[varies], high[varies]
         with np.errstate(over="ignore", invalid="ignore"):
-            loc, variance = x.mean(0, dtype=np.float64), x.var(0, dtype=np.float64)
+            loc, variance = np.nanmean(x, 0, dtype=np.float64), np.nanvar(x, 0, dtype=np.float64)
             farthest = np.maximum(high - loc, loc - low)
         if not np.isfinite(variance).all():
             raise DataError("the variance of a column is too large for double precision: rescale the data")
-        if noise:
-            loc, variance = loc + 0.5, variance + 1 / 12
-        scale = np.maximum(np.sqrt(variance), LEAST_SCALE * farthest)
+        spread = np.asarray(np.sqrt(variance))
+        if (tiny := variance < np.finfo(np.float64).tiny).any():  # squares of these differences round to nothing
+            far = np.asarray(farthest)[tiny]
+            spread[tiny] = far * np.nanstd((x[:, tiny] - np.asarray(loc)[tiny]) / far, 0)
+        if step:
+            loc, spread = loc + step / 2, np.asarray(np.sqrt(variance + step**2 / 12))
+        scale = np.maximum(spread, LEAST_SCALE * farthest)
         return {
             "loc": torch.from_numpy(loc),
             "scale": torch.from_numpy(scale),
             "constant": torch.from_numpy(constant),
-            "noise": torch.tensor(float(noise), dtype=torch.float64),
+            "noise": torch.tensor(step, dtype=torch.float64),
         }
+
+    def _step(self, x: Array) -> float:
+        """The distance of neighbouring levels, over which noise is to be spread; 0 for none."""
+        if self.dequantise is False:
+            return 0.0
+        if np.issubdtype(x.dtype, np.integer) or x.dtype == np.bool_:
+            return 1.0
+        if np.fmin.reduce(x, None) >= 0 and np.fmax.reduce(x, None) <= 1:
+            # Whole numbers alone, zeros and ones, are no image's levels: they are every grid's.
+            found = next((1 / levels for levels in (1, *LEVELS) if _on_grid(x, 1 / levels)), 1.0)
+            if found < 1:
+                return found
+        return float(bool(self.dequantise))
 
     def layout(self, columns: int) -> dict[str, Shape]:
         """As many means and scales as columns vary."""
         return {"loc": (None,), "scale": (None,), "constant": (columns,), "noise": ()}
 
     def encode(self, x: Array, learned: Learned, rng: Random) -> Tensor:
-        """Standardised float32, or where noise is to come the whole numbers."""
+        """Standardised floats, or where noise is to come the numbers of their levels."""
         varying = x[:, self.kept(learned, x.shape[1])]
         if not _noisy(learned):
             loc, scale = (learned[name].numpy(force=True) for name in ("loc", "scale"))
-            return torch.from_numpy(((varying - loc) / scale).astype(np.float32))
-        if (varying != np.floor(varying)).any():
-            row, column = np.argwhere(varying != np.floor(varying))[0]
+            kind = varying.dtype if varying.dtype in (np.float32, np.float64) else np.float32
+            return torch.from_numpy(((varying - loc) / scale).astype(kind, order="C"))  # batches are rows
+        step = float(learned["noise"])
+        wrong = varying != np.floor(varying) if step == 1 else _off_grid(varying, step) >= GRID_ROUNDING
+        if wrong.any():
+            row, column = np.argwhere(wrong)[0]
+            what = "whole numbers" if step == 1 else f"multiples of 1/{round(1 / step)}, as in training,"
             raise DataError(
                 f"row {row}, column {self.first + self.kept(learned, x.shape[1])[column]} holds "
-                f"{varying[row, column]}, but only whole numbers can be dequantised: fit with dequantise=False, or "
-                "multiply the data until they are whole"
+                f"{varying[row, column]}, but only {what} can be dequantised: fit with dequantise=False, or multiply "
+                "the data until they are whole"
             )
-        return torch.from_numpy(np.ascontiguousarray(varying if x.dtype == np.uint8 else varying.astype(np.float32)))
+        if step != 1:
+            varying = np.rint(varying / step)
+        origin = _origin(learned).numpy(force=True)
+        if x.dtype == np.uint8 and not origin.any():
+            return torch.from_numpy(np.ascontiguousarray(varying))
+        return torch.from_numpy(self._shifted(varying, origin, learned))
 
-    def prepare(self, rows: Tensor, learned: Learned, rng: Random) -> Tensor:
-        """Standardised values, whole numbers plus fresh noise in [0, 1)."""
-        kind = torch.get_default_dtype()
+    def _shifted(self, levels: Array, origin: Array, learned: Learned) -> Array:
+        """Whole numbers (n, d) from their columns' origins on, in float32, which holds them without rounding."""
+        exact = levels.astype(np.float64)
+        shifted = exact - origin
+        far = np.abs(exact) > 2**53  # where double precision holds whole numbers no longer
+        far |= np.abs(shifted) > FARTHEST
+        if far.any():
+            row, k = np.argwhere(far)[0]
+            column = np.flatnonzero(np.isnan(learned["constant"].numpy(force=True)))[k]
+            raise DataError(
+                f"row {row}, column {self.first + column} holds {levels[row, k]}, too large a whole number, or too far "
+                "from the others, to be dequantised: fit with dequantise=False, which takes real numbers of any size, "
+                f"or divide the column until its values lie within {FARTHEST:,} of each other"
+            )
+        return shifted.astype(np.float32, order="C")
+
+    def prepare(self, rows: Tensor, learned: Learned, rng: Random, kind: torch.dtype = torch.float32) -> Tensor:
+        """Standardised values, those of the levels plus fresh noise up to the next."""
         if not _noisy(learned):
             return rows.to(kind)
-        loc, scale = learned["loc"].to(rows.device, kind), learned["scale"].to(rows.device, kind)
-        noise = rng.uniform(tuple(rows.shape)).to(rows.device, kind).clamp_(EDGE, 1 - EDGE)
-        return noise.add_(rows).sub_(loc).div_(scale)
+        loc = (learned["loc"] - _origin(learned)).to(rows.device, kind)
+        scale, step = learned["scale"].to(rows.device, kind), float(learned["noise"])
+        # Levels go as far as the least scale lets them; without many of them EDGE is enough.
+        edge = (scale * (ROUNDING / LEAST_SCALE / step)).clamp(EDGE, 0.25)
+        wide = float(edge.max()) > EDGE  # one number for all columns is faster
+        level = rng.uniform(tuple(rows.shape)).to(rows.device, kind)
+        level = (level.clamp_(edge, 1 - edge) if wide else level.clamp_(EDGE, 1 - EDGE)).add_(rows)
+        return (level if step == 1 else level.mul_(step)).sub_(loc).div_(scale)
 
     def decode(self, v: Array, learned: Learned, mean: bool) -> Array:
-        """Values in the user's units; whole numbers again where noise was added, unless means are wanted."""
+        """Values in the user's units; levels again where noise was added, unless means are wanted."""
         constant, loc, scale = (learned[name].numpy(force=True) for name in ("constant", "loc", "scale"))
         x = np.tile(constant, (len(v), 1))
-        values = v.astype(np.float64) * scale + loc
         if _noisy(learned):
-            values = values - 0.5 if mean else np.floor(values)
+            origin, step = _origin(learned).numpy(force=True), float(learned["noise"])
+            values = v.astype(np.float64) * scale + (loc - origin)
+            values = (values - step / 2 if mean else np.floor(values / step) / round(1 / step)) + origin
+        else:
+            values = v.astype(np.float64) * scale + loc
         x[:, np.isnan(constant)] = values
         return x
 
@@ -245,47 +303,109 @@ class Real:
     def marginals(self, rows: Tensor, learned: Learned) -> Tensor:
         """Mean zero and the variance that standardising has left, for all columns: one but for the least scales."""
         unit = Gaussian(rows.shape[1])
-        total = torch.zeros(unit.parameters, dtype=torch.float64, device=rows.device)
-        loc, scale = learned["loc"].to(rows.device), learned["scale"].to(rows.device)
-        noisy = _noisy(learned)
-        for part in rows.split(_ROWS // 8):
-            z = (part.double() + 0.5 - loc) / scale if noisy else part.double()
-            total += unit.statistics(z).sum(0)
-        if noisy:  # the noise's own variance, to the last digit instead of by a draw
-            total[unit.size :] += len(rows) / 12 / scale.square()
-        return unit.fit(total, len(rows), prior=1e-12)
+        total, weight = _totals(unit, (self.expected(part, learned) for part in rows.split(_ROWS // 8)))
+        # The noise's own variance, to the last digit instead of by a draw.
+        total[unit.size :] += weight[unit.size :] * self.noise_variance(learned).to(total)
+        return unit.fit(total, weight, floor=1e-12)
+
+    def expected(self, rows: Tensor, learned: Learned) -> Tensor:
+        """Stored rows as the equations see them on average over the noise: (B, d) float64."""
+        if not _noisy(learned):
+            return rows.double()
+        loc, scale = (learned["loc"] - _origin(learned)).to(rows.device), learned["scale"].to(rows.device)
+        return ((rows.double() + 0.5) * float(learned["noise"]) - loc) / scale
+
+    @staticmethod
+    def noise_variance(learned: Learned) -> Tensor:
+        """Variance of the noise in each column, as the equations see it: (d,) float64, zeros where there is none."""
+        variance: Tensor = (learned["noise"] / learned["scale"]).square() / 12
+        return variance
 
     def kept(self, learned: Learned, columns: int) -> NDArray[np.int64]:
         """Those that vary."""
         return np.flatnonzero(np.isnan(learned["constant"].numpy(force=True)))
 
     def filler(self, learned: Learned, columns: int) -> Array:
-        """The means, rounded down so that they are whole where they must be."""
-        row = learned["constant"].numpy(force=True).copy()
-        row[np.isnan(row)] = np.floor(learned["loc"].numpy(force=True))
+        """The means, rounded down to a level where they must be one."""
+        row, step = learned["constant"].numpy(force=True).copy(), float(learned["noise"]) or 1.0
+        row[np.isnan(row)] = np.floor(learned["loc"].numpy(force=True) / step) * step
         return row
 
-    def log_volume(self, learned: Learned) -> float:
-        """Σ log scale."""
-        return float(learned["scale"].log().sum())
+    def log_volumes(self, learned: Learned, columns: int) -> Tensor:
+        """Log scale."""
+        return learned["scale"].log().cpu()
 
-    def base_measure(self, learned: Learned, columns: int) -> str:
+    def base_measure(self, learned: Learned, names: Sequence[str]) -> str:
         """Lebesgue measure in the data's own units, and what was done to them."""
         varying = len(learned["loc"])
-        apart = "" if varying == columns else f", {columns - varying} constant columns set apart"
-        noise = ", whole numbers plus seeded uniform noise in [0, 1)" if _noisy(learned) else ""
-        return f"Lebesgue measure on R^{varying} in the data's own units{apart}{noise}"
+        kept = set(self.kept(learned, len(names)).tolist())
+        apart = [name for k, name in enumerate(names) if k not in kept]
+        aside = f", {called(apart)} constant and set apart" if apart else ""
+        step = float(learned["noise"])
+        size = "" if not step else "1" if step == 1 else f"1/{round(1 / step)}"
+        levels = "whole numbers" if step == 1 else f"multiples of {size}"
+        noise = f", {levels} plus seeded uniform noise in [0, {size})" if step else ""
+        return f"Lebesgue measure on R^{varying} in the data's own units{aside}{noise}"
+
+
+@dataclass(frozen=True)
+class OneScale(Real):
+    """Real values of one scale: distances between rows keep their proportions, as k-means asks.
+
+    Levels are stored as the values in their middle, which are what they are on average over the noise, so that nothing
+    is left to do when rows are visited without it.
+    """
+
+    def learn(self, x: Array) -> dict[str, Tensor]:
+        """As :class:`Real`, with the largest scale for all columns, rounded to a power of two: division is exact."""
+        learned = super().learn(x)
+        scale = learned["scale"]
+        return learned | {"scale": torch.full_like(scale, 2.0 ** math.floor(math.log2(float(scale.max()))))}
+
+    def encode(self, x: Array, learned: Learned, rng: Random) -> Tensor:
+        """Floats of one scale."""
+        if not _noisy(learned):
+            return super().encode(x, learned, rng)
+        found = torch.empty((len(x), len(learned["loc"])), dtype=torch.float32)
+        try:  # a few rows at a time, which stay in the cache
+            for start, place in zip(range(0, len(x), _FEW_ROWS), found.split(_FEW_ROWS), strict=True):
+                place.copy_(super().expected(super().encode(x[start : start + _FEW_ROWS], learned, rng), learned))
+        except DataError:
+            super().encode(x, learned, rng)  # says in which of all rows
+            raise
+        return found
+
+    def prepare(self, rows: Tensor, learned: Learned, rng: Random, kind: torch.dtype = torch.float32) -> Tensor:
+        """With fresh noise around the middle of a level."""
+        if not _noisy(learned):
+            return rows.to(kind)
+        scale, step = learned["scale"].to(rows.device, kind), float(learned["noise"])
+        edge = (scale * (ROUNDING / LEAST_SCALE / step)).clamp(EDGE, 0.25)
+        noise = rng.uniform(tuple(rows.shape)).to(rows.device, kind).clamp_(edge, 1 - edge)
+        return noise.sub_(0.5).mul_(step / scale).add_(rows)
+
+    def expected(self, rows: Tensor, learned: Learned) -> Tensor:
+        """Stored rows, in float64."""
+        return rows.double()
 
 
 @dataclass(frozen=True)
 class Codes:
-    """Categories: each column takes one of the values that it took in the training rows."""
+    """Categories: each column takes one of the values that it took in the training rows.
+
+    Args:
+        levels: the values are the codes 0 … levels − 1 instead, whether or not training rows have all of them.
+    """
 
     first: int = 0
+    levels: int | None = None
 
     def learn(self, x: Array) -> dict[str, Tensor]:
         """The values of each column in rising order, filled up with NaN: (D, most values)."""
-        values = [np.unique(x[:, k]).astype(np.float64) for k in range(x.shape[1])]
+        seen = (column[column == column] for column in x.T)
+        values = [
+            np.unique(v).astype(np.float64) if self.levels is None else np.arange(1.0 * self.levels) for v in seen
+        ]
         most = max(map(len, values))
         if most > MOST_CATEGORIES:
             k = int(np.argmax([len(v) for v in values]))
@@ -319,9 +439,9 @@ class Codes:
             codes[:, k] = place
         return torch.from_numpy(codes)
 
-    def prepare(self, rows: Tensor, learned: Learned, rng: Random) -> Tensor:
+    def prepare(self, rows: Tensor, learned: Learned, rng: Random, kind: torch.dtype = torch.float32) -> Tensor:
         """Codes as floats."""
-        return rows.to(torch.get_default_dtype())
+        return rows.to(kind)
 
     def decode(self, v: Array, learned: Learned, mean: bool) -> Array:
         """The values that the codes stand for."""
@@ -336,10 +456,7 @@ class Codes:
     def marginals(self, rows: Tensor, learned: Learned) -> Tensor:
         """Log frequencies, with one added to each count."""
         unit = self.unit(learned, rows.shape[1])
-        total = torch.zeros(unit.parameters, dtype=torch.float64, device=rows.device)
-        for part in rows.split(_ROWS):
-            total += unit.statistics(part).double().sum(0)
-        return unit.fit(total, len(rows), prior=1.0)
+        return unit.fit(*_totals(unit, (part.double() for part in rows.split(_ROWS))), prior=1.0)
 
     def kept(self, learned: Learned, columns: int) -> NDArray[np.int64]:
         """All."""
@@ -350,15 +467,15 @@ class Codes:
         least: Array = learned["values"].numpy(force=True)[:, 0]
         return least
 
-    def log_volume(self, learned: Learned) -> float:
+    def log_volumes(self, learned: Learned, columns: int) -> Tensor:
         """Counting has no units."""
-        return 0.0
+        return torch.zeros(columns, dtype=torch.float64)
 
-    def base_measure(self, learned: Learned, columns: int) -> str:
+    def base_measure(self, learned: Learned, names: Sequence[str]) -> str:
         """Counting."""
         counts = self._counts(learned)
         sizes = f"{counts[0]}" if len(set(counts)) == 1 else f"{min(counts)} to {max(counts)}"
-        return f"counting measure on {columns} columns of {sizes} categories"
+        return f"counting measure on {len(names)} columns of {sizes} categories"
 
     @staticmethod
     def _counts(learned: Learned) -> list[int]:
@@ -389,11 +506,11 @@ class Row:
                 parts[k] = binary.means(parts[k], e.how)
         return torch.cat(parts, 1)
 
-    def prepare(self, rows: Tensor, learned: Learned, rng: Random) -> Tensor:
+    def prepare(self, rows: Tensor, learned: Learned, rng: Random, kind: torch.dtype = torch.float32) -> Tensor:
         """The parts side by side."""
         sizes = [len(e.kept(_own(learned, name), n)) for name, e, n in self.parts]
         split = zip(self.parts, rows.split(sizes, 1), strict=True)
-        return torch.cat([e.prepare(own, _own(learned, name), rng) for (name, e, _), own in split], 1)
+        return torch.cat([e.prepare(own, _own(learned, name), rng, kind) for (name, e, _), own in split], 1)
 
     def decode(self, v: Array, learned: Learned, mean: bool) -> Array:
         """The parts side by side."""
@@ -430,13 +547,17 @@ class Row:
         """The parts side by side."""
         return np.concatenate([e.filler(_own(learned, name), n) for name, e, n in self.parts])
 
-    def log_volume(self, learned: Learned) -> float:
-        """The sum over the parts."""
-        return sum(e.log_volume(_own(learned, name)) for name, e, _ in self.parts)
+    def log_volumes(self, learned: Learned, columns: int) -> Tensor:
+        """The parts side by side."""
+        return torch.cat([e.log_volumes(_own(learned, name), n) for name, e, n in self.parts])
 
-    def base_measure(self, learned: Learned, columns: int) -> str:
+    def base_measure(self, learned: Learned, names: Sequence[str]) -> str:
         """The product of the parts' measures."""
-        return " × ".join(e.base_measure(_own(learned, name), n) for name, e, n in self.parts)
+        starts = np.cumsum([0, *(n for _, _, n in self.parts)])
+        own = [names[start : start + n] for start, (_, _, n) in zip(starts, self.parts, strict=False)]
+        return " × ".join(
+            e.base_measure(_own(learned, name), columns) for (name, e, _), columns in zip(self.parts, own, strict=True)
+        )
 
     def _split(self, x: Array) -> list[tuple[str, Encoding, Array]]:
         total = sum(n for _, _, n in self.parts)
@@ -446,14 +567,19 @@ class Row:
         return [(name, e, x[:, s : s + n]) for s, (name, e, n) in zip(starts, self.parts, strict=False)]
 
 
-def encoding_of(visible: Kind | Sequence[Kind], binarise: Binarise = None, dequantise: bool | None = None) -> Encoding:
+def encoding_of(
+    visible: Kind | Sequence[Kind],
+    binarise: Binarise = None,
+    dequantise: bool | None = None,
+    levels: int | None = None,
+) -> Encoding:
     """The encoding of one kind of column, or of a row of kinds."""
 
     def of(kind: Kind, first: int = 0) -> Encoding:
         kinds: dict[Kind, Encoding] = {
             "bernoulli": Binary(binarise, first),
             "gaussian": Real(dequantise, first),
-            "categorical": Codes(first),
+            "categorical": Codes(first, levels),
         }
         return kinds[kind]
 
@@ -465,6 +591,23 @@ def encoding_of(visible: Kind | Sequence[Kind], binarise: Binarise = None, dequa
     return Row(tuple(parts))
 
 
+def _totals(unit: Unit, parts: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
+    """Sums of a unit's statistics over rows with NaN for what is missing, and how many values are behind each."""
+    total = weight = torch.zeros((), dtype=torch.float64)
+    for part in parts:
+        sums, counts = unit.accumulate(part, part.new_ones(len(part), 1), part.new_zeros(1, unit.parameters))
+        total, weight = total.to(sums) + sums[0], weight.to(sums) + counts[0]
+    return total, weight
+
+
+def called(names: Sequence[str], most: int = 12) -> str:
+    """``column site``, or ``columns 3, 7 and 9``, the first of them where they are many."""
+    if len(names) > most:
+        return f"{len(names):,} columns ({', '.join(names[:most])}, …)"
+    listed = " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+    return f"column{'s' * (len(names) > 1)} {listed}"
+
+
 def _in_a_row(units: list[Unit]) -> Unit:
     return units[0] if len(units) == 1 else Blocks(units)
 
@@ -472,6 +615,23 @@ def _in_a_row(units: list[Unit]) -> Unit:
 def _own(learned: Learned, name: str) -> dict[str, Tensor]:
     """What one part of a row has learned."""
     return {key.removeprefix(f"{name}."): t for key, t in learned.items() if key.startswith(f"{name}.")}
+
+
+def _off_grid(x: Array, step: float) -> Array:
+    """Distance from the nearest multiple of ``step``, in steps."""
+    levels = x / step
+    return np.abs(levels - np.rint(levels))
+
+
+def _on_grid(x: Array, step: float) -> bool:
+    """Whether all that is known of x are multiples of ``step``."""
+    parts = (x[k : k + _ROWS] for k in range(0, len(x), _ROWS))
+    return not any((_off_grid(part, step) >= GRID_ROUNDING).any() for part in parts)
+
+
+def _origin(learned: Learned) -> Tensor:
+    """What is taken off whole numbers before they become float32: (d,) multiples of 256, zero for 8-bit levels."""
+    return (learned["loc"] / 256).trunc() * 256
 
 
 def _noisy(learned: Learned) -> bool:

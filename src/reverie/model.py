@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import copy
 import math
+import warnings
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Real
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -19,14 +20,15 @@ import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from sklearn.base import BaseEstimator
+from sklearn.exceptions import DataConversionWarning
 from sklearn.utils import ClassifierTags
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
 from reverie import __version__, device, parameters, storage
 from reverie.contract import Curve, Estimate, LogPartition, Metrics, Picture, Unit
-from reverie.encoding import MOST_CATEGORIES, Encoding
-from reverie.errors import CorruptFileError, DataError, DataTypeError
+from reverie.encoding import MOST_CATEGORIES, Encoding, called
+from reverie.errors import CorruptFileError, DataError, DataTypeError, UsageError
 from reverie.evidence.likelihood import estimate
 from reverie.learning.loop import Listener, Principle, Training
 from reverie.random import Random
@@ -69,8 +71,19 @@ class Model(BaseEstimator):
 
     name: ClassVar[str]
     curves: ClassVar[tuple[Curve, ...]] = ()
+    gaps: ClassVar[bool] = False
+    """Whether rows may have gaps, NaN, which the model sums or integrates out."""
+    sequences: ClassVar[bool] = False
+    """Whether an example is a sequence of steps instead of one row."""
+    kind: ClassVar[torch.dtype] = torch.float32
+    """In which the equations are computed."""
     labels: bool = False
     """Whether the model learns p(x, y): rows then carry the code of their label as a last entry."""
+    columns_: Sequence[str] = ()
+    """Names of the columns where whoever fitted or loaded the model knows them, and the data were plain arrays."""
+
+    shared_: Mapping[str, Tensor] | None = None
+    """What the encoding has learned from more rows, of a model of some of them that is compared with other models."""
 
     epochs: int
     batch_size: int
@@ -104,8 +117,25 @@ class Model(BaseEstimator):
     def monitor(self, train: Tensor, validation: Tensor | None, rng: Random) -> Metrics:
         """Deterministic figures of an epoch on a few prepared rows of each split."""
 
+    @property
+    def stage(self) -> str:
+        """What is being learned, in words, of a family that learns in stages."""
+        return ""
+
+    def check_learned(self, v: Tensor) -> None:
+        """Refuse what a training ended in where finite parameters are no model of prepared rows v (B, D).
+
+        Raises:
+            DivergedError: they are not; a family that can tell overrides this.
+        """
+
+    def finished(self, history: Sequence[Metrics]) -> bool:
+        """Whether a training with this history has nothing left to learn, before its epochs are over."""
+        return False
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = self.gaps
         if self.labels:
             tags.estimator_type, tags.classifier_tags, tags.target_tags.required = "classifier", ClassifierTags(), True
         return tags
@@ -165,14 +195,16 @@ class Model(BaseEstimator):
     def begin(self, X: Any, validation: Any = None, y: Any = None, validation_y: Any = None) -> Training:
         """Check arguments and data, make the first parameters, and return the training that has not begun."""
         parameters.check(self)
-        x = self._validated(X, reset=True)
+        x = self._validated(X, reset=True, gaps=self.gaps)
+        if self.gaps:
+            _refuse_empty_columns(x)
         rng = Random(self.seed, self.name)
         where = device.resolve(self.device)
-        learned, classes = self.encoding.learn(x), self._classes_of(y, len(x))
+        learned, classes = self._learn(x), self._classes_of(y, len(x))
         rows = self._stored(x, y, learned, classes, rng.stream("train")).to(where)
         watched = None
         if validation is not None and len(validation):
-            x = self._validated(validation)
+            x = self._validated(validation, gaps=self.gaps)
             watched = self._stored(x, validation_y, learned, classes, rng.stream("validation")).to(where)
         self.buffers_: dict[str, Tensor] = learned
         for name in ("log_partition_", "classes_"):
@@ -192,6 +224,16 @@ class Model(BaseEstimator):
             seed=self.seed,
         )
 
+    def learned_from(self, X: Any) -> dict[str, Tensor]:
+        """What the encoding learns from X: as ``shared_`` it gives models of parts of X one base measure."""
+        parameters.check(self)
+        return self._learn(self._validated(X, reset=True, gaps=self.gaps))
+
+    def _learn(self, x: Array) -> dict[str, Tensor]:
+        if self.shared_ is None:
+            return self.encoding.learn(x)
+        return {name: t.clone() for name, t in self.shared_.items()}
+
     @property
     def planned_epochs(self) -> int:
         """Visits to every example, over all stages of learning."""
@@ -208,9 +250,14 @@ class Model(BaseEstimator):
     def prepare(self, rows: Tensor, rng: Random) -> Tensor:
         """Stored rows (B, d) as the equations see them, with the code of the label last where the model learns it."""
         if not self.labels:
-            return self.encoding.prepare(rows, self.buffers_, rng)
-        x = self.encoding.prepare(rows[:, :-1], self.buffers_, rng)
+            return self._prepared(rows, rng, self.gaps)
+        x = self._prepared(rows[:, :-1], rng, self.gaps)
         return torch.cat([x, rows[:, -1:].to(x.dtype)], 1)
+
+    def _prepared(self, rows: Tensor, rng: Random, gaps: bool) -> Tensor:
+        """Without the label; gaps stay gaps whatever is drawn."""
+        x = self.encoding.prepare(rows, self.buffers_, rng, self.kind)
+        return x.masked_fill_(rows.isnan(), math.nan) if gaps and rows.is_floating_point() else x
 
     def marginals(self, rows: Tensor) -> Tensor:
         """Natural parameters of independent columns fitted to stored rows, those of the label's block last."""
@@ -229,39 +276,88 @@ class Model(BaseEstimator):
         """The units that see an example."""
         return self.encoding.unit(self.buffers_, self.n_features_in_)
 
+    def statistics_of(self, X: Any) -> Array:
+        """T(x) of the units that see an example: (n, …) -> (n, parameters), NaN where it is missing."""
+        x = self._encoded(X)
+        there = self.x_unit.present((~x.isnan()).to(x))
+        found: Array = self.x_unit.statistics(x.nan_to_num()).masked_fill(there == 0, math.nan).numpy(force=True)
+        return found
+
     @property
     def base_measure(self) -> str:
         """What probabilities are counted on, and after which preparation."""
-        return self.encoding.base_measure(self.buffers_, self.n_features_in_)
+        return self.encoding.base_measure(self.buffers_, self.column_names)
+
+    @property
+    def column_names(self) -> list[str]:
+        """What the entries of an example are called: as the data called them, or by their numbers from 0."""
+        names = getattr(self, "feature_names_in_", self.columns_)
+        return [str(name) for name in (names if len(names) else range(self.n_features_in_))]
 
     @property
     def log_volume(self) -> float:
         """Subtracted from a log-density of what the equations see, it makes one in the data's own units: nats."""
-        return self.encoding.log_volume(self.buffers_)
+        return float(self._log_volumes.sum())
+
+    @property
+    def _log_volumes(self) -> Tensor:
+        return self.encoding.log_volumes(self.buffers_, self.n_features_in_)
 
     def baseline(self, train: Any, X: Any) -> Estimate:
         """Exact mean log-likelihood of X under independent columns fitted to ``train``, on the same base measure."""
-        rng = Random(self.seed, f"{self.name}/baseline")
-        rows = self.encoding.encode(self._validated(train), self.buffers_, rng).to(self._where)
-        eta = self.encoding.marginals(rows, self.buffers_)
-        log_p = self.x_unit.log_prob(self._encoded(X).double(), eta) - self.log_volume
         exact = LogPartition(0.0, 0.0, 0.0, "independent columns, add-one smoothing", "exact")
-        return estimate(log_p, exact, self.base_measure)
+        return estimate(torch.from_numpy(self.baseline_samples(train, X)), exact, self.base_measure)
+
+    def baseline_samples(self, train: Any, X: Any) -> Array:
+        """log p of each example under independent columns fitted to ``train``: (n,) nats."""
+        check_is_fitted(self, "params_")
+        rng = Random(self.seed, f"{self.name}/baseline")
+        rows = self._rows(self._validated(train, gaps=self.gaps), self.buffers_, rng).to(self._where)
+        eta = self.encoding.marginals(rows, self.buffers_).unsqueeze(0)
+        x = self._encoded(X).double()
+        log_p = self.encoding.unit(self.buffers_, self.n_features_in_).log_likelihoods(x, eta).squeeze(1)
+        density: Array = (log_p - self._volume_of(x)).numpy(force=True)
+        return density
+
+    def _volume_of(self, x: Tensor) -> Tensor:
+        """The log volume of each row's known values: (B, d) -> (B,) nats."""
+        known: Tensor = (~x.isnan()).double() @ self._log_volumes.to(x.device)
+        return known
 
     def _stored(self, x: Array, y: Any, learned: dict[str, Tensor], classes: Array | None, rng: Random) -> Tensor:
         """Checked rows (n, D) as training stores them."""
-        rows = self.encoding.encode(x, learned, rng)
+        rows = self._rows(x, learned, rng)
         return rows if classes is None else torch.cat([rows, _codes(y, classes, len(x)).unsqueeze(1)], 1)
+
+    def _rows(self, x: Array, learned: Mapping[str, Tensor], rng: Random) -> Tensor:
+        """Checked rows (n, D) as they are stored, (n, d); in floats with NaN where they have gaps."""
+        gaps = np.isnan(x) if x.dtype.kind == "f" else np.zeros((0, 0), bool)
+        if not gaps.any():
+            return self.encoding.encode(x, learned, rng)
+        rows = self.encoding.encode(np.where(gaps, self.encoding.filler(learned, x.shape[1]), x), learned, rng)
+        unknown = torch.from_numpy(gaps[:, self.encoding.kept(learned, x.shape[1])])
+        return (rows if rows.is_floating_point() else rows.float()).masked_fill_(unknown, math.nan)
 
     def _classes_of(self, y: Any, n: int) -> Array | None:
         """The labels that occur in y, in rising order; None for a model that does not learn them."""
         if not self.labels:
             return None
         if y is None:
-            raise DataError("labels=True learns p(x, y), but no labels were given: fit(X, y), or labels=False")
-        classes: Array = np.unique(_labels(y, n))
+            raise DataError(
+                "labels=True learns p(x, y) and requires y to be passed, but the target y is None: fit(X, y), or "
+                "labels=False"
+            )
+        labels = _labels(y, n)
+        classes: Array = np.unique(labels)
+        if labels.dtype.kind == "f" and 2 * len(classes) > n > 2 and (labels != np.floor(labels)).any():
+            raise DataError(
+                f"Unknown label type: continuous. y holds {len(classes):,} different numbers in {n:,} rows, which look "
+                "like measurements; a model of labels takes a few classes"
+            )
+        if len(classes) == 1:
+            raise DataError(f"y holds one class only, {classes[0]}; a model of labels takes two or more")
         if not 2 <= len(classes) <= MOST_CATEGORIES:
-            raise DataError(f"y holds {len(classes):,} classes; labels=True takes 2 to {MOST_CATEGORIES}")
+            raise DataError(f"y holds {len(classes):,} classes; a model of labels takes 2 to {MOST_CATEGORIES}")
         return classes
 
     def _validated(self, X: Any, reset: bool = False, gaps: bool = False) -> Array:
@@ -277,13 +373,24 @@ class Model(BaseEstimator):
                 self._check_shape(shape)
             x: Array = validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite=finite, order="C")
         except ValueError as error:
-            raise DataError(_one_line(error) + (_first_gap(X) if "contains NaN" in str(error) else "")) from error
+            gap = self._first_gap(X, reset) if "contains NaN" in str(error) else ""
+            raise DataError(_one_line(error) + gap) from error
         except TypeError as error:
             raise DataTypeError(_one_line(error)) from error
         if reset:
             self.shape_ = tuple(shape[1:])
             self.dtype_ = np.dtype(x.dtype).name
         return x
+
+    def _first_gap(self, X: Any, learning: bool) -> str:
+        """Where the first missing entry stands, and what to do about it."""
+        row, column = np.argwhere(np.isnan(np.asarray(X, dtype=np.float64)))[0]
+        fills = hasattr(type(self), "impute")
+        if learning:
+            advice = "learn from complete rows" + ", then impute() fills the gaps" * fills
+        else:
+            advice = "impute() fills the gaps" if fills else "take complete rows"
+        return f" The first is in row {row}, column {column}; {advice}."
 
     def _check_shape(self, shape: tuple[int, ...]) -> None:
         if len(shape) > 2 and tuple(shape[1:]) != self.shape_:
@@ -294,8 +401,9 @@ class Model(BaseEstimator):
     def _encoded(self, X: Any) -> Tensor:
         """New rows as the equations want them: (n, D) on the model's device, with the seeded draws of the protocol."""
         check_is_fitted(self, "params_")
+        self._check_labels()
         rng = Random(self.seed, f"{self.name}/scored")
-        x = self._validated(X)
+        x = self._validated(X, gaps=self.gaps)
         return self.seen(x, rng)
 
     def code_of(self, label: Any) -> Tensor:
@@ -304,8 +412,26 @@ class Model(BaseEstimator):
 
     def seen(self, x: Array, rng: Random) -> Tensor:
         """Checked rows (n, D) as the equations see them, with the draws that their preparation takes: (n, d)."""
-        rows = self.encoding.encode(x, self.buffers_, rng).to(self._where)
-        return self.encoding.prepare(rows, self.buffers_, rng.stream("visit"))
+        self._tell_of_strays(x)
+        return self._prepared(self._rows(x, self.buffers_, rng).to(self._where), rng.stream("visit"), gaps=True)
+
+    def _tell_of_strays(self, x: Array) -> None:
+        """Warn where columns that never varied in training, of which the equations see nothing, hold other values."""
+        apart = np.setdiff1d(np.arange(x.shape[1]), self.encoding.kept(self.buffers_, x.shape[1]))
+        if not len(apart):
+            return
+        values, was = x[:, apart], self.encoding.filler(self.buffers_, x.shape[1])[apart]
+        stray = (values != was) & (values == values)
+        if not stray.any():
+            return
+        names = [self.column_names[k] for k in apart]
+        which, (row, k) = np.flatnonzero(stray.any(0)), np.argwhere(stray)[0]
+        warnings.warn(
+            f"{called([names[column] for column in which])} held one value throughout training and another here, so "
+            f"that the model leaves {'it' if len(which) == 1 else 'them'} out: row {row} has {values[row, k]:g} in "
+            f"column {names[k]}, where training had {was[k]:g}",
+            stacklevel=4,
+        )
 
     def _returned(self, v: Tensor, mean: bool = False) -> Array:
         """What the equations see (n, d) as the user's data came: (n, *shape), in their type, or float32 for means."""
@@ -336,8 +462,13 @@ class Model(BaseEstimator):
     # Files ----------------------------------------------------------------------------------------------------------
 
     def save(self, path: str | Path) -> None:
-        """Write the model folder ``path`` (safetensors and JSON with checksums); :func:`reverie.load` reads it."""
+        """Write the model folder ``path`` (safetensors and JSON with checksums); :func:`reverie.load` reads it.
+
+        Raises:
+            UsageError: arguments were changed after fitting, so that nothing could read the folder.
+        """
         check_is_fitted(self, "params_")
+        self._check_unchanged()
         tensors = {f"params.{k}": p for k, p in self.params_.items()} | {
             f"buffers.{k}": p for k, p in self.buffers_.items()
         }
@@ -348,6 +479,24 @@ class Model(BaseEstimator):
             "fitted": self._fitted().model_dump(mode="json"),
         }
         storage.save_model(Path(path), saved, tensors)
+
+    def _check_labels(self) -> None:
+        """Raise UsageError where ``labels`` was changed after fitting."""
+        if self.labels != ("classes_" in self.__dict__):
+            raise UsageError(f"labels={self.labels!r} was changed after it was fitted: fit this model again")
+
+    def _check_unchanged(self) -> None:
+        """Raise UsageError where the tensors are not those of the arguments, which were changed after fitting."""
+        self._check_labels()
+        try:
+            fresh = type(self)(**self.get_params(deep=False))  # it has kept nothing from the fit
+            fresh._take_fitted(self._fitted())
+            fresh.params_, fresh.buffers_ = self.params_, self.buffers_
+            fresh._check_layout()
+        except (TypeError, ValueError) as error:
+            raise UsageError(
+                f"the arguments of this {type(self).__name__} were changed after it was fitted: {error}; fit it again"
+            ) from error
 
     def _fitted(self) -> Fitted:
         names = getattr(self, "feature_names_in_", None)
@@ -427,6 +576,13 @@ def _labels(y: Any, n: int) -> Array:
         DataError: it has another shape, or holds something else.
     """
     labels: Array = np.asarray(y)
+    if labels.shape == (n, 1) and n > 1:
+        warnings.warn(
+            "A column-vector y was passed when a 1d array was expected; it is taken as y.ravel()",
+            DataConversionWarning,
+            stacklevel=5,
+        )
+        labels = labels.ravel()
     if labels.shape != (n,):
         raise DataError(f"y has shape {labels.shape}, but there are {n:,} examples: it takes one label for each")
     good = np.isfinite(labels) if labels.dtype.kind == "f" else np.ones(n, bool)
@@ -453,12 +609,12 @@ def _codes(y: Any, classes: Array, n: int) -> Tensor:
     return torch.from_numpy(codes.astype(np.uint8))
 
 
+def _refuse_empty_columns(x: Array) -> None:
+    """Raise DataError where a column has no value at all."""
+    if x.dtype.kind == "f" and (empty := np.isnan(x).all(0)).any():
+        raise DataError(f"column {int(np.argmax(empty))} has no value in any of {len(x):,} rows: leave it out")
+
+
 def _joined(x: Tensor, label: Tensor, linear: int) -> Tensor:
     """Natural parameters of an example's block and of the label's: the linear ones of both first."""
     return torch.cat([x[:linear], label, x[linear:]])
-
-
-def _first_gap(X: Any) -> str:
-    """Where the first missing entry stands, and what to do about it."""
-    row, column = np.argwhere(np.isnan(np.asarray(X, dtype=np.float64)))[0]
-    return f" The first is in row {row}, column {column}; learn from complete rows, then impute() fills the gaps."

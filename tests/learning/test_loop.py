@@ -14,12 +14,14 @@ import torch
 from reverie import CD, PCD, RBM
 from reverie.errors import CorruptFileError, DivergedError, OutOfMemoryError
 from reverie.learning import loop
-from reverie.learning.loop import Training, flatten, refill, scheduled
+from reverie.learning.loop import Principle, Training, flatten, refill, scheduled
 from reverie.random import Random
 
 
 class Mean:
     """A model with one parameter, and rows that are what they are."""
+
+    stage = ""
 
     def __init__(self, D=2):
         self.params_ = {"m": torch.zeros(D)}
@@ -32,6 +34,12 @@ class Mean:
         self.watched.append((train, validation, rng.uniform((3,))))
         return {"level": float(self.params_["m"].sum())}
 
+    def finished(self, history):
+        return False
+
+    def check_learned(self, v):
+        self.judged = v
+
 
 @dataclass
 class Moved:
@@ -40,7 +48,7 @@ class Moved:
     rng: Random
 
 
-class Follow:
+class Follow(Principle):
     """A principle that notes what it is given and moves m towards the batch, with noise of its own."""
 
     schedule = "linear"
@@ -114,6 +122,15 @@ def test_history_has_a_row_an_epoch_with_the_means_of_the_batches():
     assert all(row["size"] == pytest.approx(23 / 5) for row in run.history)
     assert run.done
     assert (run.epoch, run.step) == (3, 0)
+
+
+def test_what_has_been_learned_is_judged_by_the_model_once_at_the_end():
+    run = training(epochs=2)
+    run.run([lambda progress: setattr(run, "stop", "enough")])
+    assert not hasattr(run.model, "judged")  # it can still come right
+    run.stop = ""
+    run.run()
+    assert torch.equal(run.model.judged, DATA)
 
 
 def test_the_monitor_sees_the_same_rows_and_noise_every_time():
@@ -465,3 +482,15 @@ def test_an_exception_of_a_listener_stops_the_training():
     with pytest.raises(KeyboardInterrupt):
         run.run([stop])
     assert run.epoch >= 1
+
+
+def test_a_principle_that_adds_up_is_given_rows_in_their_order():
+    """Every epoch, in slices of the data, which cost no copy."""
+
+    class Sum(Follow):
+        in_order = True
+
+    principle, data = Sum(), torch.arange(23.0)[:, None].expand(-1, 2).contiguous()
+    Training(Mean(), principle, data, epochs=2, batch_size=10, learning_rate=0.1).run()
+    assert [len(batch) for batch in principle.batches] == [10, 10, 3] * 2
+    assert torch.equal(torch.cat(principle.batches), torch.cat([data, data]))

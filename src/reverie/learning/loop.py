@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -30,7 +30,12 @@ _FIRST_ROWS = 1000
 
 
 class Principle(Protocol):
-    """A learning principle: a state, and one step of it."""
+    """A learning principle: a state, and one step of it.
+
+    Where ``in_order`` is true, an epoch only adds up, so that batches are the data in their order instead of shuffled.
+    """
+
+    in_order: ClassVar[bool] = False
 
     def init(self, model: Any, data: Tensor, rng: Random) -> Any:
         """The state before the first batch."""
@@ -44,11 +49,20 @@ class Principle(Protocol):
         """
         ...
 
+    def finish_epoch(self, model: Any, state: Any) -> Mapping[str, Tensor]:
+        """What is left to do when every example has been visited, in place; figures of the epoch."""
+        return {}
+
 
 class Learnable(Protocol):
     """What the loop asks of a model."""
 
     params_: dict[str, Tensor]
+
+    @property
+    def stage(self) -> str:
+        """What is being learned, in words, where learning has stages; empty where it has not."""
+        ...
 
     def prepare(self, rows: Tensor, rng: Random) -> Tensor:
         """Stored rows (B, D) as the equations want them, drawn afresh where the preparation is random."""
@@ -56,6 +70,14 @@ class Learnable(Protocol):
 
     def monitor(self, train: Tensor, validation: Tensor | None, rng: Random) -> Metrics:
         """Deterministic figures at the end of an epoch."""
+        ...
+
+    def finished(self, history: Sequence[Metrics]) -> bool:
+        """Whether there is nothing left to learn, before the epochs are over."""
+        ...
+
+    def check_learned(self, v: Tensor) -> None:
+        """Raise DivergedError at the end of training where finite parameters are no model of prepared rows v (B, D)."""
         ...
 
 
@@ -73,6 +95,7 @@ class Progress:
     left: float
     metrics: Metrics
     epoch_done: bool
+    stage: str = ""
 
 
 Listener = Callable[[Progress], None]
@@ -118,15 +141,15 @@ class Training:
 
     @property
     def done(self) -> bool:
-        """Whether all epochs are over."""
-        return self.epoch >= self.epochs
+        """Whether all epochs are over, or the model has nothing left to learn."""
+        return self.epoch >= self.epochs or (self.step == 0 and self.model.finished(self.history))
 
     def run(self, listeners: Iterable[Listener] = ()) -> None:
         """Train until the epochs are over or a listener has set ``stop`` to its reason.
 
         Raises:
             DivergedError: parameters that are no longer finite; the model then holds the last finite ones. Or finite
-                ones that are no model of the data, where the model has a ``check_learned`` that says so.
+                ones that are no model of the data, by the model's own ``check_learned``.
             OutOfMemoryError: names a batch size to try.
         """
         clock = _Clock(self, tuple(listeners))
@@ -134,7 +157,7 @@ class Training:
             with torch.no_grad(), threads_for(self.batch_size * max(p.numel() for p in self.model.params_.values())):
                 while not self.done and not self.stop:
                     self._run_epoch(clock)
-                if self.done and hasattr(self.model, "check_learned"):
+                if self.done:
                     self.model.check_learned(self._prepared(self.data, "monitor/train"))
         except (MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
@@ -142,11 +165,14 @@ class Training:
             raise OutOfMemoryError(self._advice_on_memory()) from error
 
     def _run_epoch(self, clock: _Clock) -> None:
-        order = torch.from_numpy(self.rng.stream(f"order/{self.epoch}").permutation(len(self.data)))
-        order = order.to(self.data.device)
+        order = None
+        if not self.principle.in_order:
+            order = torch.from_numpy(self.rng.stream(f"order/{self.epoch}").permutation(len(self.data)))
+            order = order.to(self.data.device)
         while self.step < self.steps:
-            rows = order[self.step * self.batch_size : (self.step + 1) * self.batch_size]
-            batch = self.model.prepare(self.data.index_select(0, rows), self.noise)
+            part = slice(self.step * self.batch_size, (self.step + 1) * self.batch_size)
+            rows = self.data[part] if order is None else self.data.index_select(0, order[part])
+            batch = self.model.prepare(rows, self.noise)
             progress = (self.epoch + self.step / self.steps) / self.epochs
             figures = self.principle.step(self.model, self.state, batch, self.learning_rate, progress)
             for name, value in figures.items():
@@ -162,6 +188,8 @@ class Training:
 
     def _end_epoch(self) -> None:
         figures = {name: float(total) / self.steps for name, total in sorted(self.sums.items())}
+        last = self.principle.finish_epoch(self.model, self.state)
+        figures |= {name: float(value) for name, value in last.items()}
         train = self._prepared(self.data, "monitor/train")
         validation = None if self.validation is None else self._prepared(self.validation, "monitor/validation")
         figures |= self.model.monitor(train, validation, self.rng.stream("monitor"))
@@ -336,6 +364,7 @@ class _Clock:
             left,
             metrics,
             epoch_done,
+            training.model.stage,
         )
         for listener in self.listeners:
             listener(event)
