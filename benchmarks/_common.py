@@ -68,13 +68,9 @@ def main(doc: str | None, measure: Callable[..., Result], **options: Any) -> Non
     Args:
         doc: the script's docstring.
         measure: takes the options as keyword arguments.
-        options: name -> default; each becomes ``--name``, of the default's type.
+        options: name -> default; each becomes ``--name``, of the default's type, or a switch if that is False.
     """
-    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", action="store_true", help="print everything that was measured as JSON")
-    for name, default in options.items():
-        parser.add_argument(f"--{name}", type=type(default), default=default, help=f"(default {default})")
-    given = vars(parser.parse_args())
+    given = arguments(doc, options)
     as_json = given.pop("json")
     result = measure(**given)
     if as_json:
@@ -82,6 +78,16 @@ def main(doc: str | None, measure: Callable[..., Result], **options: Any) -> Non
     else:
         print(f"{machine()}\n\n{result.markdown()}", end="")
     sys.exit(0 if all(check.met for check in result.checks) else 7)
+
+
+def arguments(doc: str | None, options: Mapping[str, Any]) -> dict[str, Any]:
+    """What the command line says: ``json``, and an option or a switch for each of ``options``."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true", help="print everything that was measured as JSON")
+    for name, default in options.items():
+        kind: dict[str, Any] = {"action": "store_true"} if default is False else {"type": type(default)}
+        parser.add_argument(f"--{name}", default=default, help=f"(default {default!r})", **kind)
+    return vars(parser.parse_args())
 
 
 def load_result(text: str) -> Result:
@@ -137,6 +143,35 @@ def say(text: str) -> None:
     """Progress, where somebody watches."""
     if sys.stderr.isatty():
         print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+
+
+def epochs_left(event: Any) -> None:
+    """A listener that says how far a training is."""
+    say(f"epoch {event.epoch + (not event.epoch_done)} of {event.epochs}, {event.left:.0f} s left")
+
+
+def steps_done(what: str, done: int, total: int) -> None:
+    """How far a long computation is, every hundred steps of it."""
+    if done % 100 == 0:
+        say(f"{what}: {done} of {total}")
+
+
+# Pictures -------------------------------------------------------------------------------------------------------------
+
+
+def save_sheet(tiles: NDArray[np.uint8], path: Path, columns: int) -> None:
+    """Tiles (n, h, w) in rows of ``columns`` with white between them, at twice their size."""
+    import numpy as np
+    from PIL import Image
+
+    height, width = (side + 2 for side in tiles.shape[1:])
+    sheet = np.full((-(-len(tiles) // columns) * height + 2, columns * width + 2), 255, np.uint8)
+    for k, tile in enumerate(tiles):
+        y, x = (k // columns) * height + 2, (k % columns) * width + 2
+        sheet[y : y + height - 2, x : x + width - 2] = tile
+    path.parent.mkdir(exist_ok=True)
+    doubled = Image.fromarray(sheet).resize((2 * sheet.shape[1], 2 * sheet.shape[0]), Image.Resampling.NEAREST)
+    doubled.save(path, optimize=True)
 
 
 # Data -----------------------------------------------------------------------------------------------------------------

@@ -16,14 +16,13 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from _common import Check, Result, main, say, seconds
+from _common import Check, Result, epochs_left, main, save_sheet, say, seconds, steps_done
 from reverie import PCD, GaussianBernoulliRBM, data
 
 FIGURE = Path(__file__).parents[1] / "docs" / "figures" / "gaussian-rbm-clothes.png"
@@ -53,39 +52,19 @@ def paint(model: GaussianBernoulliRBM, test: Array) -> None:
             say(f"draws from {start}")
             rows.append(model.sample(COLUMNS, start=start, burn_in=steps, mean=mean))
     images = np.concatenate([np.clip(row.astype(np.float32), 0, 255) for row in rows]).astype(np.uint8)
-    sheet = np.full((len(rows) * 30 + 2, COLUMNS * 30 + 2), 255, np.uint8)
-    for k, image in enumerate(images.reshape(-1, 28, 28)):
-        y, x = (30 * n + 2 for n in divmod(k, COLUMNS))
-        sheet[y : y + 28, x : x + 28] = image
-    from PIL import Image
-
-    FIGURE.parent.mkdir(exist_ok=True)
-    Image.fromarray(sheet).resize((2 * sheet.shape[1], 2 * sheet.shape[0]), Image.Resampling.NEAREST).save(
-        FIGURE, optimize=True
-    )
+    save_sheet(images.reshape(-1, 28, 28), FIGURE, COLUMNS)
 
 
-def progress(epochs: int) -> Callable[[Any], None]:
-    """A listener that says how far the training is."""
-
-    def tell(event: Any) -> None:
-        say(f"epoch {event.epoch + (not event.epoch_done)} of {epochs}, {event.left:.0f} s left")
-
-    return tell
-
-
-def measure(images: int, hidden: int, epochs: int, temperatures: int, quick: int) -> Result:
+def measure(images: int, hidden: int, epochs: int, temperatures: int, quick: bool) -> Result:
     """Fit, score, draw."""
     if quick:
         images, hidden, epochs, temperatures = 2000, 50, 3, 300
     dataset = data.load("fashion-mnist")
     train, test = dataset.train.x[:images], dataset.test.x[:1000]
     model = GaussianBernoulliRBM(hidden, epochs=epochs, learning=PCD(particles=300), seed=0)
-    spent = seconds(lambda: model.fit(train, listeners=[progress(epochs)]))
+    spent = seconds(lambda: model.fit(train, listeners=[epochs_left]))
     independent = model.baseline(train, test)
-    found = model.log_likelihood(
-        test, temperatures=temperatures, report=lambda what, k, n: say(f"{what}: {k} of {n}") if k % 100 == 0 else None
-    )
+    found = model.log_likelihood(test, temperatures=temperatures, report=steps_done)
     say("one normal distribution")
     flat = train.reshape(len(train), -1).astype(float)
     noise = np.random.default_rng(0).random((len(test), flat.shape[1]))
@@ -114,5 +93,4 @@ def measure(images: int, hidden: int, epochs: int, temperatures: int, quick: int
 
 
 if __name__ == "__main__":
-    sys.argv = ["--quick=1" if word == "--quick" else word for word in sys.argv]
-    main(__doc__, measure, images=30_000, hidden=400, epochs=15, temperatures=1000, quick=0)
+    main(__doc__, measure, images=30_000, hidden=400, epochs=15, temperatures=1000, quick=False)

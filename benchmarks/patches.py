@@ -19,9 +19,8 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -29,7 +28,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from sklearn.datasets import load_sample_images
 
-from _common import Check, Result, main, say, seconds
+from _common import Check, Result, epochs_left, main, save_sheet, say, seconds, steps_done
 from reverie import CD, GaussianBernoulliRBM
 
 FIGURE = Path(__file__).parents[1] / "docs" / "figures" / "gaussian-rbm-patches.png"
@@ -102,30 +101,12 @@ def white(x: Array) -> float:
 
 def paint(model: GaussianBernoulliRBM) -> None:
     """Weights of all hidden units in the whitened space, strongest first, each on its own scale around grey."""
-    from PIL import Image
-
-    columns, W = 28, model.W_.T[np.argsort(-np.linalg.norm(model.W_, axis=0))]
-    rows = math.ceil(len(W) / columns)
-    sheet = np.full((rows * (SIDE + 2) + 2, columns * (SIDE + 2) + 2), 255, np.uint8)
-    for k, w in enumerate(W.reshape(-1, SIDE, SIDE)):
-        y, x = ((SIDE + 2) * n + 2 for n in divmod(k, columns))
-        sheet[y : y + SIDE, x : x + SIDE] = 127.5 * (1 + w / np.abs(w).max())
-    FIGURE.parent.mkdir(exist_ok=True)
-    Image.fromarray(sheet).resize((2 * sheet.shape[1], 2 * sheet.shape[0]), Image.Resampling.NEAREST).save(
-        FIGURE, optimize=True
-    )
+    W = model.W_.T[np.argsort(-np.linalg.norm(model.W_, axis=0))]
+    tiles = 127.5 * (1 + W / np.abs(W).max(1, keepdims=True))
+    save_sheet(tiles.astype(np.uint8).reshape(-1, SIDE, SIDE), FIGURE, columns=28)
 
 
-def progress(epochs: int) -> Callable[[Any], None]:
-    """A listener that says how far the training is."""
-
-    def tell(event: Any) -> None:
-        say(f"epoch {event.epoch + (not event.epoch_done)} of {epochs}, {event.left:.0f} s left")
-
-    return tell
-
-
-def measure(examples: int, hidden: int, epochs: int, temperatures: int, quick: int) -> Result:
+def measure(examples: int, hidden: int, epochs: int, temperatures: int, quick: bool) -> Result:
     """Whiten, fit three densities, score them on held-out strips."""
     if quick:
         examples, hidden, epochs, temperatures = 5000, 30, 2, 300
@@ -138,10 +119,8 @@ def measure(examples: int, hidden: int, epochs: int, temperatures: int, quick: i
     t_train, t_test, freedom = student(train[:20_000], test)
     learning = CD(momentum=0.9, sparsity=0.02, sparsity_cost=1.0)
     model = GaussianBernoulliRBM(hidden, epochs=epochs, learning_rate=0.1, learning=learning, seed=0)
-    spent = seconds(lambda: model.fit(train, listeners=[progress(epochs)]))
-    found = model.log_likelihood(
-        test, temperatures=temperatures, report=lambda what, k, n: say(f"{what}: {k} of {n}") if k % 100 == 0 else None
-    )
+    spent = seconds(lambda: model.fit(train, listeners=[epochs_left]))
+    found = model.log_likelihood(test, temperatures=temperatures, report=steps_done)
     own = float(model.log_likelihood(train[:20_000], temperatures=temperatures).value)
     if not quick:
         paint(model)
@@ -167,5 +146,4 @@ def measure(examples: int, hidden: int, epochs: int, temperatures: int, quick: i
 
 
 if __name__ == "__main__":
-    sys.argv = ["--quick=1" if word == "--quick" else word for word in sys.argv]
-    main(__doc__, measure, examples=200_000, hidden=196, epochs=10, temperatures=1000, quick=0)
+    main(__doc__, measure, examples=200_000, hidden=196, epochs=10, temperatures=1000, quick=False)

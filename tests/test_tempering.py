@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import reverie
-from reverie import CD, PT, RBM, Trajectory
+from reverie import CD, PCD, PT, RBM, DeepBeliefNetwork, GaussianBernoulliRBM, Trajectory
 from reverie.errors import UsageError
 from reverie.random import Random
 from reverie.tempering import Exchange, between, exchange, parallel_tempering, straight, trajectory_tempering, tuned
@@ -160,18 +160,57 @@ def test_tempering_along_a_training_finds_the_modes_too(two_modes, reference):
     assert found.acceptance.min() > 0.25
 
 
-def test_a_training_leaves_its_trajectory(tmp_path, bars_and_stripes):
+@pytest.mark.parametrize("learning", [CD(), PCD(particles=7), PT(particles=7, temperatures=3), reverie.Exact()])
+def test_a_training_leaves_its_trajectory(tmp_path, bars_and_stripes, learning):
     kept = Trajectory(every=2, folder=tmp_path / "path")
-    model = RBM(6, epochs=5, learning=CD(), device="cpu").fit(bars_and_stripes, listeners=[kept])
+    model = RBM(6, epochs=5, learning=learning, device="cpu").fit(bars_and_stripes, listeners=[kept])
     assert len(kept.models) == 2
-    shorter = RBM(6, epochs=5, learning=CD(), device="cpu")
+    shorter = RBM(6, epochs=5, learning=learning, device="cpu")
     training = shorter.begin(bars_and_stripes)
     training.run([lambda p: setattr(training, "stop", "here") if p.epoch == 2 else None])
     torch.testing.assert_close(kept.models[0].params_["W"], shorter.params_["W"])
     again = reverie.load(tmp_path / "path" / "00004")
     torch.testing.assert_close(again.params_["W"], kept.models[1].params_["W"])
+    if isinstance(learning, PCD | PT):
+        assert again.sample(3, start="particles", burn_in=1).shape == (3, 3, 3)
+        assert not torch.equal(again.buffers_["particles"], model.buffers_["particles"])
     found = model.temper(3, along=kept.models, steps=5)
     assert found.samples.shape == (3, 3, 3)
+    with pytest.raises(UsageError, match="two ladders"):
+        model.temper(3, along=kept.models, temperatures=5, steps=5)
+
+
+def test_a_trajectory_is_that_of_the_last_training(bars_and_stripes):
+    kept, model = Trajectory(), RBM(6, epochs=3, device="cpu")
+    model.fit(bars_and_stripes, listeners=[kept]).fit(bars_and_stripes, listeners=[kept])
+    assert [machine.n_iter_ for machine in kept.models] == [1, 2, 3]
+    training = RBM(6, epochs=4, device="cpu").begin(bars_and_stripes)
+    for stop in (2, 4):  # one training in two parts
+        training.stop = ""
+        training.run([kept, lambda p, stop=stop: setattr(training, "stop", "here" if p.epoch == stop else "")])
+    assert [machine.n_iter_ for machine in kept.models] == [1, 2, 3, 4]
+    with pytest.raises(UsageError, match="every=0"):
+        Trajectory(every=0)
+    with pytest.raises(UsageError, match="DeepBeliefNetwork does not have"):
+        DeepBeliefNetwork((3, 2), epochs=1, device="cpu").fit(bars_and_stripes, listeners=[Trajectory()])
+
+
+def test_only_machines_of_the_same_making_are_a_path(machine):
+    """A ladder through other layers, or through another standardisation, would exchange what means something else."""
+    model = machine(3, 2)
+    for along, says in (
+        ([None], r"along\[0\] is no fitted machine"),
+        ([model, RBM(2)], r"along\[1\] is no fitted machine"),
+        ([machine(4, 2)], r"along\[0\] is no fitted machine"),
+        (model, "takes a list of machines"),
+    ):
+        with pytest.raises(UsageError, match=says):
+            model.temper(2, along=along, steps=2)
+    x = np.random.default_rng(0).normal(size=(50, 3))
+    one, other = (GaussianBernoulliRBM(2, epochs=1, device="cpu").fit(rows) for rows in (x, 100 * x + 5))
+    assert one.temper(2, along=[one], steps=2).samples.shape == (2, 3)
+    with pytest.raises(UsageError, match=r"along\[0\] learned from other data"):
+        one.temper(2, along=[other], steps=2)
 
 
 def test_learning_by_tempering_reaches_the_likelihood_of_exact_learning(bars_and_stripes):

@@ -8,7 +8,6 @@ the same ones; the checksums below say that they are the same on every machine.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import sys
@@ -22,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from benchmarks._common import Check, Result, machine
+from benchmarks._common import Check, Result, arguments, machine
 
 from reverie import PCD, Estimate, data
 from reverie.errors import DataError
@@ -30,7 +29,22 @@ from reverie.learning.loop import Progress
 
 Bits = NDArray[np.uint8]
 Binarisation = Literal["threshold", "fixed"]
-__all__ = ["COLUMNS", "Bits", "Check", "Result", "Splits", "main", "mnist", "row", "short", "tell", "watch"]
+__all__ = [
+    "COLUMNS",
+    "ERRORS",
+    "Bits",
+    "Check",
+    "Labelled",
+    "Result",
+    "Splits",
+    "labelled_mnist",
+    "main",
+    "mnist",
+    "row",
+    "short",
+    "tell",
+    "watch",
+]
 
 COLUMNS = ["machine", "trained on", "scored on", "estimate", "nats per image", "low", "high", "verdict"]
 DRAW_SEED = 0
@@ -77,6 +91,46 @@ def mnist(binarisation: Binarisation, quick: bool = False) -> Splits:
     return Splits(train, validation, test, binarisation)
 
 
+@dataclass(frozen=True)
+class Labelled:
+    """MNIST as it is, with labels: what to learn from, and what to count the wrong labels of."""
+
+    x: NDArray[np.uint8]
+    y: NDArray[np.int64]
+    held_out: data.Split
+    scored: str
+
+    @property
+    def watched(self) -> dict[str, Any]:
+        """A thousand of the held-out images for the history, where they are those of validation."""
+        if self.scored != "validation":
+            return {}
+        return {"validation": self.held_out.x[:1000], "validation_y": self.held_out.y[:1000]}
+
+    def wrong(self, model: Any) -> int:
+        """How many of the held-out images get another label than theirs."""
+        return int((model.predict(self.held_out.x) != self.held_out.y).sum())
+
+    def row(self, name: str, wrong: int) -> list[str | float]:
+        """A row of the table of :data:`ERRORS`."""
+        return [name, f"{len(self.x):,}", self.scored, 100 * wrong / len(self.held_out), str(wrong)]
+
+
+ERRORS = ["network", "trained on", "scored on", "error, %", "wrong"]
+
+
+def labelled_mnist(validate: bool, quick: bool) -> Labelled:
+    """50,000 images to learn from and 10,000 to look at, or all 60,000 and the test images; few for a smoke run.
+
+    Raises:
+        DataError: MNIST is not on this machine.
+    """
+    dataset = data.load("mnist")
+    parts = [dataset.train] if validate else [dataset.train, dataset.validation]
+    x, y = (np.concatenate([getattr(part, name) for part in parts])[: 2000 if quick else None] for name in ("x", "y"))
+    return Labelled(x, y, *((dataset.validation, "validation") if validate else (dataset.test, "test")))
+
+
 def row(name: str, trained: str, scored: str, found: Estimate) -> list[str | float]:
     """A row of the table from an estimate."""
     kind = "exact" if found.kind == "exact" else "forward AIS"
@@ -110,16 +164,10 @@ def main(doc: str | None, measure: Callable[..., Result], **options: Any) -> Non
 
     Args:
         doc: the script's docstring.
-        measure: takes ``quick`` and the options as keyword arguments.
+        measure: takes ``quick``, a smoke run on few images, and the options as keyword arguments.
         options: name -> default; each becomes ``--name``, of the default's type, or a switch if that is False.
     """
-    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", action="store_true", help="print everything that was measured as JSON")
-    parser.add_argument("--quick", action="store_true", help="a smoke run on few images: its figures mean nothing")
-    for name, default in options.items():
-        kind: dict[str, Any] = {"action": "store_true"} if default is False else {"type": type(default)}
-        parser.add_argument(f"--{name}", default=default, help=f"(default {default!r})", **kind)
-    given = vars(parser.parse_args())
+    given = arguments(doc, {"quick": False, **options})
     as_json, start = given.pop("json"), time.perf_counter()
     try:
         result = measure(**given)

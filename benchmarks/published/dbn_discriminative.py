@@ -12,10 +12,8 @@ out, everything else alike. About ten minutes on one core.
 
 from __future__ import annotations
 
-import numpy as np
-
-from _common import Check, Result, main, tell, watch
-from reverie import CD, DeepBeliefNetwork, Discriminative, data
+from _common import ERRORS, Check, Result, labelled_mnist, main, tell, watch
+from reverie import CD, DeepBeliefNetwork, Discriminative
 
 HIDDEN = (500, 500, 2000)
 BATCH = 100
@@ -23,17 +21,13 @@ LEARNING_RATE = 0.1
 LEARNING = CD(momentum=0.9, l2=2e-4)
 FINETUNE = {"learning_rate": 1e-3, "dropout": 0.0, "input_dropout": 0.2}
 PUBLISHED, REQUIRED, AIM = 1.2, 1.3, 1.0
-COLUMNS = ["network", "trained on", "scored on", "error, %", "wrong"]
 
 
 def measure(quick: bool, validate: bool, scratch: bool, epochs: int, tuning: int, seed: int) -> Result:
     """Pretrain, fine-tune, count."""
-    dataset = data.load("mnist")
-    parts = [dataset.train] if validate else [dataset.train, dataset.validation]
-    x, y = (np.concatenate([getattr(part, name) for part in parts]) for name in ("x", "y"))
-    held_out, scored = (dataset.validation, "validation") if validate else (dataset.test, "test")
+    images = labelled_mnist(validate, quick)
     if quick:
-        x, y, epochs, tuning = x[:2000], y[:2000], 1, 2
+        epochs, tuning = 1, 2
     model = DeepBeliefNetwork(
         HIDDEN,
         labels=True,
@@ -47,23 +41,22 @@ def measure(quick: bool, validate: bool, scratch: bool, epochs: int, tuning: int
         seed=seed,
         device="cpu",
     )
-    watched = (held_out.x[:1000], held_out.y[:1000]) if validate else (None, None)
-    model.fit(x, y, validation=watched[0], validation_y=watched[1], listeners=[watch(1)])
-    wrong = int((model.predict(held_out.x) != held_out.y).sum())
-    error = 100 * wrong / len(held_out.y)
-    tell(f"{scored}: {wrong} of {len(held_out.y):,} wrong")
+    model.fit(images.x, images.y, **images.watched, listeners=[watch(1)])
+    wrong = images.wrong(model)
+    error = 100 * wrong / len(images.held_out)
+    tell(f"{images.scored}: {wrong} of {len(images.held_out):,} wrong")
     name = "reverie, without pretraining" if scratch else "reverie"
     return Result(
-        COLUMNS,
+        ERRORS,
         [
             ["Hinton and Salakhutdinov (published)", "60,000", "test", PUBLISHED, "120"],
-            [name, f"{len(x):,}", scored, error, str(wrong)],
+            images.row(name, wrong),
         ],
         [
             f"{HIDDEN} hidden units; {epochs} epochs a layer at {LEARNING_RATE:g}, {LEARNING}; then {tuning} epochs of "
             f"{FINETUNE}; batches of {BATCH}, seed {seed}; aimed at {AIM:g}% or less."
         ],
-        [Check(f"{scored} error, %", error, REQUIRED)],
+        [Check(f"{images.scored} error, %", error, REQUIRED)],
         {"error": error, "wrong": wrong, "history": model.history_, "aim": AIM},
     )
 

@@ -12,10 +12,8 @@ Settings are looked at with --validate (50,000 images to learn from, 10,000 to l
 
 from __future__ import annotations
 
-import numpy as np
-
-from _common import Check, Result, main, tell, watch
-from reverie import CD, DeepBeliefNetwork, UpDown, data
+from _common import ERRORS, Check, Result, labelled_mnist, main, tell, watch
+from reverie import CD, DeepBeliefNetwork, UpDown
 from reverie.learning.loop import Progress
 
 HIDDEN = (500, 500, 2000)
@@ -23,17 +21,13 @@ EPOCHS, TUNING, BATCH, LEARNING_RATE = 30, 300, 100, 0.1
 LEARNING = CD(momentum=0.9, l2=2e-4)
 FINETUNE = {"learning_rate": 0.05, "steps": 3, "momentum": 0.5, "l2": 1e-4}
 PUBLISHED, REQUIRED = 1.25, 1.5
-COLUMNS = ["network", "trained on", "scored on", "error, %", "wrong"]
 
 
 def measure(quick: bool, validate: bool, epochs: int, tuning: int, seed: int, save: str) -> Result:
     """Learn greedily, count, learn up-down, count."""
-    dataset = data.load("mnist")
-    parts = [dataset.train] if validate else [dataset.train, dataset.validation]
-    x, y = (np.concatenate([getattr(part, name) for part in parts]) for name in ("x", "y"))
-    held_out, scored = (dataset.validation, "validation") if validate else (dataset.test, "test")
+    images = labelled_mnist(validate, quick)
     if quick:
-        x, y, epochs, tuning = x[:2000], y[:2000], 1, 2
+        epochs, tuning = 1, 2
     model = DeepBeliefNetwork(
         HIDDEN,
         labels=True,
@@ -51,30 +45,25 @@ def measure(quick: bool, validate: bool, epochs: int, tuning: int, seed: int, sa
     def hear(progress: Progress) -> None:
         """The error at the end of greedy learning, and from time to time on watched images."""
         if progress.epoch_done and progress.epoch == len(HIDDEN) * epochs and validate:
-            greedy.append(wrong())
+            greedy.append(images.wrong(model))
         if progress.epoch_done and "validation_error" in progress.metrics:
             tell(f"error on 1,000 watched images: {100 * progress.metrics['validation_error']:.1f}%")
 
-    def wrong() -> int:
-        return int((model.predict(held_out.x) != held_out.y).sum())
-
-    watched = {"validation": held_out.x[:1000], "validation_y": held_out.y[:1000]} if validate else {}
-    model.fit(x, y, **watched, listeners=[watch(1), hear])
+    model.fit(images.x, images.y, **images.watched, listeners=[watch(1), hear])
     if save:
         model.save(save)
     found = {"greedy": greedy[0]} if greedy else {}
-    found["greedy, then up-down"] = wrong()
-    n, trained = len(held_out.y), f"{len(x):,}"
-    rows = [[f"reverie, {how}", trained, scored, 100 * count / n, str(count)] for how, count in found.items()]
-    error = 100 * found["greedy, then up-down"] / n
+    found["greedy, then up-down"] = images.wrong(model)
+    rows = [images.row(f"reverie, {how}", count) for how, count in found.items()]
+    error = 100 * found["greedy, then up-down"] / len(images.held_out)
     return Result(
-        COLUMNS,
+        ERRORS,
         [["Hinton, Osindero and Teh (published)", "60,000", "test", PUBLISHED, "125"], *rows],
         [
             f"{HIDDEN} hidden units; {epochs} epochs a layer at {LEARNING_RATE:g}, {LEARNING}; then {tuning} epochs of "
             f"up-down learning, {FINETUNE}; batches of {BATCH}, seed {seed}."
         ],
-        [Check(f"{scored} error, %", error, REQUIRED)],
+        [Check(f"{images.scored} error, %", error, REQUIRED)],
         {"wrong": found, "history": model.history_},
     )
 

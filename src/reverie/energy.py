@@ -21,7 +21,7 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from reverie.contract import Estimate, Landscape, LogPartition, Picture
+from reverie.contract import Curve, Estimate, Landscape, LogPartition, Metrics, Picture
 from reverie.device import threads_for
 from reverie.errors import DataError, UsageError
 from reverie.evidence import likelihood
@@ -45,6 +45,30 @@ WEIGHED, WEIGHING_WORK = 2**16, 2**28
 """Visible configurations, and terms of the sum for Z, up to which all of them are weighed."""
 RUNGS, ABREAST, LADDER_WORK = 8, 8, 2e9
 """Temperatures and chains at each of the picture of tempering, and the multiply-adds it may cost."""
+
+
+GAP = Curve(
+    "Gap",
+    {"free_energy_gap": "validation − training"},
+    "nats",
+    "lower",
+    "A gap that grows is overfitting: the machine finds the training examples likelier than held-out ones.",
+)
+RECONSTRUCTION = Curve(
+    "Reconstruction",
+    {"train_reconstruction": "training", "validation_reconstruction": "validation"},
+    "nats per example",
+    "lower",
+    "Cross-entropy of an example and its mean reconstruction: easy to watch, not what is optimised.",
+)
+ACTIVATION = Curve("Hidden activation", {"activation": "mean over units"}, "probability")
+TEMPERING = Curve(
+    "Tempering",
+    {"acceptance": "exchanges accepted"},
+    "share",
+    caption="Between chains at neighbouring temperatures; where it is near zero, the ladder has a gap.",
+)
+"""Panels that the machines share."""
 
 
 class EnergyModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
@@ -79,6 +103,10 @@ class EnergyModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
     @abstractmethod
     def reconstruction(self, v: Tensor) -> Tensor:
         """Means of the visible units given the means of the hidden ones: (B, D) -> (B, D)."""
+
+    @abstractmethod
+    def figures(self, v: Tensor, rng: Random) -> Metrics:
+        """What is watched of a few rows (B, D) at the end of an epoch; ``free_energy`` is among it."""
 
     @abstractmethod
     def noise(self, n: int, rng: Random) -> Tensor:
@@ -118,6 +146,10 @@ class EnergyModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
         """The visible configurations (n, D) of states of the annealing path."""
 
     @abstractmethod
+    def chain_of(self, state: Tensor) -> Tensor:
+        """Chains that stand at states of the annealing path: (n, …) -> (n, …)."""
+
+    @abstractmethod
     def enumeration_cost(self) -> float:
         """Terms of the sum for log Z."""
 
@@ -127,6 +159,14 @@ class EnergyModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
         return tags
 
     # What follows from it -------------------------------------------------------------------------------------------
+
+    def monitor(self, train: Tensor, validation: Tensor | None, rng: Random) -> Metrics:
+        """The figures of a few rows of each split, and the gap between their free energies."""
+        found = {f"train_{name}": value for name, value in self.figures(train, rng).items()}
+        if validation is not None:
+            found |= {f"validation_{name}": value for name, value in self.figures(validation, rng).items()}
+            found["free_energy_gap"] = found["validation_free_energy"] - found["train_free_energy"]
+        return found
 
     def remember(self, training: Training) -> None:
         """Keep the persistent chains, as places to sample from."""
@@ -177,10 +217,10 @@ class EnergyModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
         at_least("n", n, 0)
         at_least("burn_in", burn_in, 1)
         at_least("thin", thin, 1)
+        if chains is not None:
+            at_least("chains", chains, 1)
         parallel = n if chains is None else min(chains, n)
-        if n:
-            at_least("chains", parallel, 1)
-        else:
+        if not n:
             return self._returned(self._without_label(self.noise(0, Random())), mean)
         if temperatures is not None:
             if given is not None or y is not None or mean or start != "noise":
@@ -196,7 +236,7 @@ class EnergyModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
         self,
         n: int,
         *,
-        temperatures: int = 20,
+        temperatures: int | None = None,
         along: Sequence[Self] | None = None,
         steps: int = 1000,
         seed: int | None = None,
@@ -206,9 +246,10 @@ class EnergyModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
 
         Args:
             n: how many, each from a chain of its own at every rung.
-            temperatures: rungs between independent columns and this machine, placed by a first fifth of the steps.
-            along: machines of a training in their order, as :class:`Trajectory` keeps them; this
-                machine is put on top of them.
+            temperatures: rungs between independent columns and this machine, placed by a first fifth of the steps;
+                None stands for 20.
+            along: machines of a training in their order, as :class:`Trajectory` keeps them; they are the rungs then,
+                with this machine on top.
             steps: of every rung after that, each followed by exchanges between neighbours.
             seed: decides the draws; None stands for the constructor's.
             report: called with what is done, how far it is, and how far it goes.
@@ -216,19 +257,47 @@ class EnergyModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
         Returns:
             The draws, and the share of exchanges accepted and round trips per thousand steps: where a pair of
             neighbours accepts next to none, or nothing makes a round trip, modes may be missed.
+
+        Raises:
+            UsageError: an argument out of range, or both ``temperatures`` and ``along``.
         """
         check_is_fitted(self, "params_")
         at_least("n", n, 1)
-        at_least("temperatures", temperatures, 2)
+        if temperatures is not None and along is not None:
+            raise UsageError("temperatures= and along= are two ladders: with along=, its machines are the rungs")
+        rungs = 20 if temperatures is None else temperatures
+        at_least("temperatures", rungs, 2)
         at_least("steps", steps, 1)
+        path = [] if along is None else self._rungs(along)
         rng = Random(self.seed if seed is None else seed, f"{self.name}/temper", self._where)
         with torch.no_grad(), self._threads(n):
             if along is None:
-                chains = parallel_tempering(self, n, rng, temperatures=temperatures, steps=steps, report=report)
+                chains = parallel_tempering(self, n, rng, temperatures=rungs, steps=steps, report=report)
             else:
-                chains = trajectory_tempering([*along, self], n, rng, steps=steps, report=report)
+                chains = trajectory_tempering([*path, self], n, rng, steps=steps, report=report)
             samples = self._returned(self._without_label(self.visible_of(chains.state[-1])))
         return Tempered(samples, chains.acceptance.numpy(force=True), chains.round_trips, chains.steps)
+
+    def _rungs(self, along: Any) -> list[Self]:
+        """Machines of the same layers, which see the same data in the same way.
+
+        Raises:
+            UsageError: they are none, or no list.
+        """
+        if not isinstance(along, Sequence):
+            raise UsageError(f"along={along!r}: it takes a list of machines, such as the models of a Trajectory")
+        learned = self.encoding.layout(self.n_features_in_)
+        for k, model in enumerate(along):
+            own, its = ({name: p.shape for name, p in getattr(m, "params_", {}).items()} for m in (self, model))
+            if type(model) is not type(self) or own != its:
+                raise UsageError(f"along[{k}] is no fitted machine with the layers of this one: {model!r}")
+            for name in learned:
+                here, there = (m.buffers_[name].numpy(force=True) for m in (self, model))
+                if not np.array_equal(here, there, equal_nan=True):
+                    raise UsageError(
+                        f"along[{k}] learned from other data than this machine: it prepares them with another {name}"
+                    )
+        return list(along)
 
     def _draw(
         self, chain: Tensor, n: int, burn_in: int, thin: int, mean: bool, rng: Random, held: Tensor | None
@@ -279,7 +348,10 @@ class EnergyModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
 
     def _given(self, given: Any) -> Tensor:
         """One example with gaps as (1, D)."""
-        row = np.asarray(given, dtype=np.float64)
+        try:
+            row = np.asarray(given, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise DataError(f"given={given!r} is no example: it takes numbers, NaN for what is to be drawn") from error
         if row.size != self.n_features_in_:
             raise DataError(f"given has shape {row.shape}, but an example has shape {self.shape_}")
         return self._with_gaps(row.reshape(1, *self.shape_))
@@ -287,12 +359,7 @@ class EnergyModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
     def _with_gaps(self, X: Any) -> Tensor:
         """Rows (n, d) as the equations see them where values are known, and NaN where they are not."""
         check_is_fitted(self, "params_")
-        x = self._validated(X, gaps=True)
-        gaps = np.isnan(x) if np.issubdtype(x.dtype, np.floating) else np.zeros(x.shape, bool)
-        rng = Random(self.seed, f"{self.name}/scored")
-        v = self.seen(np.where(gaps, self.encoding.filler(self.buffers_, x.shape[1]), x), rng)
-        unknown = torch.from_numpy(gaps[:, self.encoding.kept(self.buffers_, x.shape[1])])
-        return v.masked_fill(unknown.to(v.device), math.nan)
+        return self.seen(self._validated(X, gaps=True), Random(self.seed, f"{self.name}/scored"))
 
     def impute(self, X: Any, *, burn_in: int = 1000, seed: int | None = None) -> Array:
         """Draw the missing entries given the others, by a Markov chain: Gibbs steps with the known entries held fast.
@@ -326,7 +393,11 @@ class EnergyModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
             return self._returned(self.reconstruction(self._encoded(X)), mean=True)
 
     def score_samples(self, X: Any) -> Array:
-        """log p(v) of each example: (n,) nats, exact or with log Z estimated, as ``log_partition_`` says."""
+        """log p(v) of each example: (n,) nats, exact or with log Z estimated, as ``log_partition_`` says.
+
+        Where the hidden units of an example cannot be summed out (:attr:`sums_out`) its own part is an estimate as
+        well; :meth:`log_likelihood` says how far off such figures may be.
+        """
         v = self._encoded(X)
         log_f, log_z = self._log_density(v), self._log_partition(v)
         if log_z.verdict == "inconsistent":
@@ -339,7 +410,10 @@ class EnergyModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
         return scores
 
     def score(self, X: Any, y: Any = None) -> float:
-        """Mean of :meth:`score_samples`, nats per example."""
+        """Mean of :meth:`score_samples`, nats per example.
+
+        Classifiers are ranked by log p(x) too, whatever y is: ``cross_val_score(…, scoring="accuracy")`` counts labels.
+        """
         return float(self.score_samples(X).mean())
 
     def log_likelihood(
@@ -369,6 +443,7 @@ class EnergyModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
         at_least("chains", chains, 2)
         at_least("temperatures", temperatures, 1)
         at_least("burn_in", burn_in, 1)
+        yes_or_no("exact", exact)
         v, options = self._encoded(X), Annealing(chains, temperatures, burn_in)
         if exact is None and options == Annealing():
             log_z = self._log_partition(v, report)
@@ -467,22 +542,13 @@ class EnergyModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
         with torch.no_grad(), self._threads(RUNGS * ABREAST):
             return [*([self._filters()] if flat else []), self._film(x, rng), self._temperatures(rng)]
 
-    def _filters(self, most: int = 64) -> Picture:
-        weights = self.params_["W"].numpy(force=True)
-        W = np.zeros((self.n_features_in_, weights.shape[1]), np.float32)
-        W[self.encoding.kept(self.buffers_, len(W))] = weights[: self.x_unit.size]
-        strongest = np.argsort(-np.linalg.norm(W, axis=0), kind="stable")[:most]
-        return Picture(
-            "Filters",
-            f"The weights of {len(strongest)} of {W.shape[1]} hidden units, strongest first: what each unit looks for.",
-            W.T[strongest].reshape(-1, *self.shape_),
-            columns=16,
-            diverging=True,
-        )
+    def _filters(self) -> Picture:
+        said = "The weights of {} hidden units, strongest first: what each unit looks for."
+        return weights_as_images(self, self.params_["W"][: self.x_unit.size], "Filters", said, most=64)
 
     def _film(self, x: Array, rng: Random, frames: int = 16) -> Picture:
         v = self.complete(self._encoded(x[rng.integers(len(x), 1)]), rng)
-        steps = np.unique(np.round(np.geomspace(1, 1000, frames - 1)).astype(int))
+        steps = film_steps(frames)
         strip, chain, at = [v], self.chain(v, rng), 0
         for step in steps:
             for _ in range(step - at):
@@ -528,25 +594,52 @@ class EnergyModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
 class Trajectory:
     """A listener that keeps the machines that a training passes through, one an epoch, for :meth:`EnergyModel.temper`.
 
+    A training that goes on adds to those of its first part; one that begins anew drops those of the one before.
+
     Args:
         every: epochs between two of them.
         folder: where each is saved as a model folder named by its epoch; None keeps them in memory alone.
     """
 
     def __init__(self, every: int = 1, folder: str | Path | None = None) -> None:
+        at_least("every", every, 1)
         self.every, self.folder = every, None if folder is None else Path(folder)
         self.models: list[Any] = []
 
     def __call__(self, progress: Progress) -> None:
         """Keep a copy of the machine at the end of an epoch."""
+        model: Any = progress.training.model
+        if not isinstance(model, EnergyModel):
+            raise UsageError(f"Trajectory keeps machines for temper(), which {type(model).__name__} does not have")
         if not progress.epoch_done or progress.epoch % self.every:
             return
-        model: Any = progress.training.model
+        if self.models and progress.epoch <= self.models[-1].n_iter_:
+            self.models = []
         kept = model.with_params({name: p.clone() for name, p in model.params_.items()})
         kept.history_, kept.n_iter_ = list(progress.training.history), progress.epoch
+        kept.buffers_ = dict(model.buffers_)
+        kept.remember(progress.training)
+        kept.buffers_ = {name: t.clone() for name, t in kept.buffers_.items()}
         self.models.append(kept)
         if self.folder is not None:
             kept.save(self.folder / f"{progress.epoch:05d}")
+
+
+def weights_as_images(model: Model, weights: Tensor, title: str, said: str, most: int) -> Picture:
+    """The strongest columns of weights between the entries that a model of images sees and units (d, H).
+
+    ``said`` has a place for how many of how many are shown.
+    """
+    W = np.zeros((model.n_features_in_, weights.shape[1]), np.float32)
+    W[model.encoding.kept(model.buffers_, len(W))] = weights.numpy(force=True)
+    strongest = np.argsort(-np.linalg.norm(W, axis=0), kind="stable")[:most]
+    images = W.T[strongest].reshape(-1, *model.shape_)
+    return Picture(title, said.format(f"{len(strongest)} of {W.shape[1]}"), images, columns=16, diverging=True)
+
+
+def film_steps(frames: int, last: int = 1000) -> Array:
+    """After how many steps a chain is looked at, ever more rarely: about ``frames`` − 1 of them, up to ``last``."""
+    return np.unique(np.round(np.geomspace(1, last, frames - 1)).astype(int))
 
 
 def held_fast(v: Tensor, held: Tensor | None) -> Tensor:
@@ -558,3 +651,9 @@ def at_least(name: str, value: int, least: int) -> None:
     """Raise UsageError where an argument is no integer, or is too small."""
     if not isinstance(value, int | np.integer) or value < least:
         raise UsageError(f"{name}={value!r}: it takes an integer ≥ {least}")
+
+
+def yes_or_no(name: str, value: bool | None) -> None:
+    """Raise UsageError where an argument is neither a truth value nor None."""
+    if not isinstance(value, bool | np.bool_ | None):
+        raise UsageError(f"{name}={value!r}: it takes True, False or None")

@@ -190,6 +190,22 @@ def test_the_update_is_the_gradient_of_the_mixtures_log_likelihood():
         torch.testing.assert_close((p - before[name]) / 1e-3, leaves[name].grad, rtol=1e-7, atol=1e-9)
 
 
+def test_steps_and_statistics_are_those_of_the_unit():
+    """The machine takes σ once for all rows and keeps v and v² apart; the unit has them side by side, row by row."""
+    model, unit = planted(5, 6), planted(5, 6).visible_unit
+    v = torch.randn(20, 5, generator=torch.Generator().manual_seed(0))
+    t = model.hidden_mean(model.hidden_natural(v)).round()
+    chain = torch.where(t > 0, 50.0, -50.0)  # hidden units that are certain: σ(±50) is 1 or 0 to the last digit
+    made, after = model.gibbs_step(chain, Random(1))
+    rng = Random(1)
+    assert torch.equal(model.hidden_sample(chain, rng), t)
+    torch.testing.assert_close(made, unit.sample(model.visible_natural(t), rng))
+    torch.testing.assert_close(after, model.hidden_natural(made))
+    statistics = model.statistics(v, chain)
+    torch.testing.assert_close(torch.cat([statistics["b"], statistics["a"]], 1), unit.statistics(v))
+    torch.testing.assert_close(model.free_energy_at(v, model.hidden_natural(v)), model.free_energy(v))
+
+
 # The data's columns ---------------------------------------------------------------------------------------------------
 
 
@@ -232,7 +248,7 @@ def test_constant_columns_are_named_and_set_apart():
     x = np.insert(clusters(100), 1, 7.5, axis=1)
     model, without = quick(x), quick(clusters(100))
     assert model.constant_columns_ == [1]
-    assert "1 constant columns set apart (1)" in model.base_measure
+    assert "column 1 constant and set apart" in model.base_measure
     assert without.constant_columns_ == []
     np.testing.assert_allclose(model.score_samples(x), without.score_samples(clusters(100)))
     assert (model.loc_[1], model.scale_[1]) == (7.5, 0.0)
@@ -246,7 +262,7 @@ def test_constant_columns_bear_the_datas_names():
     model = quick(np.insert(clusters(60), 0, 1.0, axis=1))
     model.feature_names_in_ = np.array(["same", "width", "height"], dtype=object)
     assert model.constant_columns_ == ["same"]
-    assert "(same)" in model.base_measure
+    assert "column same constant" in model.base_measure
 
 
 def test_widths_stay_between_the_floor_and_the_columns_own():
@@ -379,7 +395,7 @@ def test_given_values_are_held_and_the_others_follow_them(sampler):
 
 @pytest.mark.parametrize("sampler", ["langevin", "gibbs-langevin"])
 def test_langevin_chains_start_where_gibbs_chains_do(sampler):
-    model = quick(clusters(100), learning=PCD(particles=7))
+    model = quick(clusters(100), learning=PCD(particles=7), learning_rate=0.1)
     for start in ("noise", "particles", clusters(5)):
         assert model.sample(6, sampler=sampler, start=start, burn_in=2, thin=1, chains=3).shape == (6, 2)
     means = model.sample(6, sampler=sampler, burn_in=2, mean=True)
@@ -407,6 +423,7 @@ def test_chains_that_hardly_move_are_not_passed_over_in_silence():
     [
         ({"sampler": "hamilton"}, "sampler='hamilton'"),
         ({"sampler": "langevin", "step_size": 0}, "step_size=0"),
+        ({"step_size": 0.1}, "Gibbs steps have none; leave it out, or take sampler='langevin'"),
         ({"sampler": "langevin", "step_size": 1.5}, "step_size=1.5"),
         ({"sampler": "gibbs-langevin", "moves": 0}, "moves=0"),
         ({"sampler": "langevin", "temperatures": 5}, "temperatures="),

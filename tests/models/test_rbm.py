@@ -390,6 +390,12 @@ def test_no_draws_are_an_empty_array(machine):
         ({"burn_in": 0}, UsageError, "burn_in=0"),
         ({"thin": 0}, UsageError, "thin=0"),
         ({"chains": 0}, UsageError, "chains=0"),
+        ({"chains": "a"}, UsageError, "chains='a'"),
+        ({"seed": "x"}, UsageError, "seed='x'"),
+        ({"seed": 1.5}, UsageError, "seed=1.5"),
+        ({"given": "abc"}, DataError, "given='abc' is no example"),
+        ({"given": ["a"] * 5}, DataError, "is no example"),
+        ({"given": [[1], [1, 0]]}, DataError, "is no example"),
         ({"start": "nowhere"}, UsageError, "start='nowhere'"),
         ({"start": np.zeros((2, 7))}, ValueError, "7 features"),
         ({"start": np.full((2, 5), 3)}, DataError, "row 0, column 0"),
@@ -461,6 +467,8 @@ def test_annealing_arguments_are_checked(machine, reference, bad):
         model.log_likelihood(reference(model).v, exact=False, **bad)
     with pytest.raises(UsageError, match="burn_in=0"):
         model.impute(reference(model).v, burn_in=0)
+    with pytest.raises(UsageError, match="exact='yes'"):
+        model.log_likelihood(reference(model).v, exact="yes")
 
 
 def test_features_and_reconstructions_are_means(machine, reference):

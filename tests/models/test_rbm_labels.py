@@ -10,11 +10,12 @@ import pytest
 import torch
 from sklearn.base import clone, is_classifier
 from sklearn.datasets import load_digits
+from sklearn.exceptions import DataConversionWarning, NotFittedError
 from sklearn.metrics import get_scorer
 from sklearn.model_selection import GridSearchCV
 
 import reverie
-from reverie import CD, PCD, RBM, Exact
+from reverie import CD, PCD, RBM, DeepBeliefNetwork, Exact
 from reverie.errors import DataError, UsageError
 from reverie.evidence import likelihood
 from reverie.evidence.likelihood import Annealing
@@ -289,12 +290,12 @@ def one_line(error) -> str:
 @pytest.mark.parametrize(
     ("y", "says"),
     [
-        (None, r"no labels were given: fit\(X, y\), or labels=False"),
+        (None, r"the target y is None: fit\(X, y\), or labels=False"),
         (WORDS[:2], r"y has shape \(2,\), but there are 40 examples"),
         (np.zeros((40, 2)), r"y has shape \(40, 2\)"),
-        (np.zeros((40, 1)), r"y has shape \(40, 1\)"),
+        (np.random.default_rng(0).normal(size=40), "Unknown label type: continuous. y holds 40 different numbers"),
         ("cat", r"y has shape \(\)"),
-        (["cat"] * 40, "y holds 1 classes"),
+        (["cat"] * 40, "y holds one class only, cat; a model of labels takes two or more"),
         (np.arange(40.0) % 2 + np.where(np.arange(40) == 7, np.nan, 0), "y holds nan in row 7, which is no label"),
         (np.array(["a", None] * 20, object), "y holds None in row 1"),
         (np.array(["a", "b", math.nan, "b"] * 10, object), "y holds nan in row 2"),
@@ -306,9 +307,26 @@ def test_bad_labels_are_refused_in_a_line(y, says):
     one_line(error)
 
 
+def test_a_column_of_labels_is_taken_with_a_warning():
+    x, y = data()
+    with pytest.warns(DataConversionWarning, match="column-vector y"):
+        found = RBM(H, labels=True, epochs=1, device="cpu").fit(x, y[:, None])
+    np.testing.assert_array_equal(found.W_, RBM(H, labels=True, epochs=1, device="cpu").fit(x, y).W_)
+
+
+@pytest.mark.parametrize("model", [RBM(3, labels=True), DeepBeliefNetwork((3, 2), labels=True)])
+def test_what_has_not_been_fitted_says_so(model):
+    x = np.eye(4)
+    for verb in ("predict", "predict_proba", "transform", "reconstruct", "score", "log_likelihood"):
+        with pytest.raises(NotFittedError):
+            getattr(model, verb)(x)
+    with pytest.raises(NotFittedError):
+        model.baseline(x, x)
+
+
 def test_too_many_classes_are_refused():
     x = np.random.default_rng(0).integers(0, 2, (300, D))
-    with pytest.raises(DataError, match="y holds 300 classes; labels=True takes 2 to 256"):
+    with pytest.raises(DataError, match="y holds 300 classes; a model of labels takes 2 to 256"):
         RBM(H, labels=True, epochs=1, device="cpu").fit(x, np.arange(300))
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from reverie import CD, RBM, Exact
 from reverie.contract import Annealed, Enumerable, HasStatistics
-from reverie.errors import UsageError
+from reverie.errors import DivergedError, UsageError
 from reverie.evidence import likelihood
 from reverie.evidence.likelihood import Annealing
 from reverie.random import Random
@@ -655,3 +655,44 @@ def test_annealing_finds_log_z(pair):
     at_base = exact.at(0.0, model.buffers_["base"])
     gap = at_base.p() @ (at_base.log_f() - at_base.log_z() - exact.log_f() + exact.log_z())
     assert float(gap) > 0.1
+
+
+# Divergence -----------------------------------------------------------------------------------------------------------
+
+UNBOUNDED = {
+    "real columns": {"visible": "gaussian"},
+    "real columns, categories above": {"visible": "gaussian", "hidden_units": "categorical"},
+    "a row of two kinds": {"visible": ("gaussian",) * 9 + ("bernoulli",)},
+    "gaussian hidden units": {"hidden_units": "gaussian"},
+    "rectified hidden units": {"hidden_units": "rectified"},
+}
+
+
+def rows_of(kind, n=300):
+    x = np.random.default_rng(0).normal(size=(n, 10))
+    bits = {"a row of two kinds": slice(9, 10), "gaussian hidden units": slice(0, 10)}
+    at = bits.get(kind, slice(0, 10) if "rectified" in kind else slice(0, 0))
+    x[:, at] = x[:, at] > 0
+    return x
+
+
+@pytest.mark.parametrize("kind", UNBOUNDED)
+def test_too_high_a_rate_of_unbounded_units_is_never_silent(kind):
+    """Either it is said, or the machine is about as good as independent columns: within two nats of twelve."""
+    x, said = rows_of(kind), 0
+    for rate in (5.0, 50.0):
+        model = RBM(20, epochs=10, learning_rate=rate, device="cpu", **UNBOUNDED[kind])
+        try:
+            model.fit(x)
+        except DivergedError:
+            said += 1
+        else:
+            assert model.log_likelihood(x, temperatures=300, burn_in=50).value > model.baseline(x, x).value - 2
+    assert said
+
+
+@pytest.mark.parametrize("rate", [1e-3, 0.05])
+@pytest.mark.parametrize("kind", UNBOUNDED)
+def test_small_rates_of_unbounded_units_raise_no_alarm(kind, rate):
+    for seed in range(3):
+        RBM(20, epochs=5, learning_rate=rate, seed=seed, device="cpu", **UNBOUNDED[kind]).fit(rows_of(kind))

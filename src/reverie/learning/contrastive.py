@@ -32,7 +32,7 @@ from torch import Tensor
 
 from reverie.contract import Annealed, Enumerable, HasStatistics, Phase
 from reverie.errors import UsageError
-from reverie.learning.loop import scheduled
+from reverie.learning.loop import Principle, scheduled
 from reverie.parameters import Count, Fraction, NonNegative
 from reverie.random import Random
 from reverie.tempering import Exchange, exchange, straight
@@ -50,7 +50,7 @@ class State:
 
 
 @dataclass(kw_only=True)
-class Contrastive(BaseEstimator):
+class Contrastive(Principle, BaseEstimator):
     """What CD, PCD and Exact share.
 
     Args:
@@ -263,9 +263,8 @@ class PT(Contrastive):
     def chains(self, model: HasStatistics, state: State) -> Tensor | None:
         """The chains of the machine itself."""
         assert state.particles is not None
-        assert state.particles is not None
-        top: Tensor = _tempered(model).visible_of(state.particles[-1])
-        return model.chain(top, state.rng)
+        chains: Tensor = _tempered(model).chain_of(state.particles[-1])
+        return chains
 
     def negative(self, model: HasStatistics, state: State, chain: Tensor) -> Phase:
         """Statistics of the chains at the machine's own temperature, after k more steps of all of them."""
@@ -278,8 +277,9 @@ class PT(Contrastive):
         exchange(straight(machine, betas), chains, self.steps, state.rng)
         state.particles = chains.state
         state.figures["acceptance"].fill_(float(chains.accepted.sum() / chains.offered.sum().clamp_min(1)))
-        v = machine.visible_of(chains.state[-1])
-        return Phase(model.statistics(v, model.chain(v, state.rng)), 1.0 / len(v))
+        top = chains.state[-1]
+        v = machine.visible_of(top)
+        return Phase(model.statistics(v, machine.chain_of(top)), 1.0 / len(v))
 
 
 @dataclass(kw_only=True)

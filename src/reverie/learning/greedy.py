@@ -56,6 +56,10 @@ class Stack(Protocol):
         """Prepare the parameters for fine-tuning, in place."""
         ...
 
+    def check_learned(self, v: Tensor) -> None:
+        """Raise DivergedError where the lowest layer has become no model of rows v (B, D)."""
+        ...
+
 
 @dataclass
 class State:
@@ -73,7 +77,7 @@ class State:
 
 
 @dataclass
-class Greedy:
+class Greedy(Principle):
     """Stages 1 … L, one for each layer, and then one for fine-tuning, L + 1.
 
     Args:
@@ -141,6 +145,8 @@ class Greedy:
 
     def _enter(self, model: Stack, state: State, stage: int) -> None:
         """Begin a stage: its averages and particles are those of the data as the layers below now take them up."""
+        if state.stage == 1:  # the others would rest on it
+            model.check_learned(state.rows)
         state.stage = model.stage_ = stage
         if stage > len(self.layers):
             model.unite()

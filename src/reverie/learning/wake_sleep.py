@@ -31,7 +31,7 @@ from torch import Tensor
 from reverie.contract import Unit
 from reverie.learning import contrastive
 from reverie.learning.contrastive import CD
-from reverie.learning.loop import scheduled
+from reverie.learning.loop import Principle, scheduled
 from reverie.parameters import Count, Fraction, NonNegative, Positive
 from reverie.random import Random
 
@@ -131,7 +131,7 @@ class State:
 
 
 @dataclass(kw_only=True)
-class UpDown(BaseEstimator):
+class UpDown(Principle, BaseEstimator):
     """Up-down fine-tuning of all layers together, as a generative model.
 
     Args:

@@ -58,13 +58,13 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from reverie import binary
+from reverie import binary, parameters
 from reverie.binary import Binarise
 from reverie.contract import Curve, Estimate, LogPartition, Metrics, Picture, Unit
 from reverie.device import threads_for
 from reverie.encoding import Binary, Encoding, Kind, encoding_of
-from reverie.energy import at_least, held_fast
-from reverie.errors import UsageError
+from reverie.energy import at_least, film_steps, held_fast, weights_as_images, yes_or_no
+from reverie.errors import DivergedError, UsageError
 from reverie.evidence import likelihood
 from reverie.evidence.likelihood import Annealing, Report
 from reverie.learning import greedy
@@ -320,9 +320,9 @@ class DeepBeliefNetwork(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model
         check_is_fitted(self, "params_")
         for name, value, least in (("n", n, 0), ("burn_in", burn_in, 1), ("thin", thin, 1)):
             at_least(name, value, least)
+        if chains is not None:
+            at_least("chains", chains, 1)
         parallel = n if chains is None else min(chains, n)
-        if n:
-            at_least("chains", parallel, 1)
         rng = Random(self.seed if seed is None else seed, f"{self.name}/sample", self._where)
         with torch.no_grad(), threads_for(parallel * self.params_[f"W{self.depth}"].numel()):
             held = self._held(y, parallel)
@@ -392,6 +392,9 @@ class DeepBeliefNetwork(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model
         if not isinstance(depth, int | np.integer) or not 1 <= abs(depth) <= self.depth:
             raise UsageError(f"depth={depth!r}: this network has the hidden layers 1 to {self.depth}, or −1 downwards")
         v, k = self._inputs(X), depth % (self.depth + 1)
+        self.__dict__.pop("_shown", None)
+        if k != self.depth:
+            self._shown = k  # a table of features (set_output) has the names of the layer asked for last
         with torch.no_grad():
             tuned = isinstance(self.finetune, Discriminative)
             h = _means(self._upward("U", "u")[:k], v) if tuned else self.features(v, k)
@@ -401,6 +404,7 @@ class DeepBeliefNetwork(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model
     @available_if(_generates)  # type: ignore[untyped-decorator]
     def reconstruct(self, X: Any) -> Array:
         """What means make of an example on the way up to the highest layer and down again: (n, *shape) float32."""
+        check_is_fitted(self, "params_")
         with torch.no_grad():
             return self._returned(self.x_unit.expected(self.reconstruction(self._encoded(X), self.depth)), mean=True)
 
@@ -436,11 +440,14 @@ class DeepBeliefNetwork(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model
         for name, given, least in (("chains", chains, 2), ("temperatures", temperatures, 1), ("burn_in", burn_in, 1)):
             at_least(name, given, least)
         at_least("draws", draws, 1)
+        yes_or_no("exact", exact)
         v, options = self._encoded(X), Annealing(chains, temperatures, burn_in)
         log_z = self._log_partition(v, options, exact, report)
-        found = likelihood.estimate(self._bounds(v, draws), log_z, self.base_measure)
+        drawn = self._drawn_bounds(v, max(draws, 2))  # one draw does not say how far off it is
+        found = likelihood.estimate(drawn[:draws].mean(0), log_z, self.base_measure)
         if self.depth == 1:
             return found if log_z.verdict == "exact" else dataclasses.replace(found, value=found.low)
+        found = dataclasses.replace(found, stderr=_with_noise_of_q(found.stderr, v, drawn.var(0) / draws))
         what = f"variational lower bound at {draws} draws of q; log Z of the top: {log_z.method}"
         if log_z.verdict == "exact":
             return dataclasses.replace(found, kind="lower bound", method=what)
@@ -462,7 +469,7 @@ class DeepBeliefNetwork(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model
 
     @available_if(_generates)  # type: ignore[untyped-decorator]
     def score(self, X: Any, y: Any = None) -> float:
-        """Mean of :meth:`score_samples`, nats per example."""
+        """Mean of :meth:`score_samples`, nats per example; of classifiers too, whose accuracy is another scorer's."""
         return float(self.score_samples(X).mean())
 
     @available_if(_classifies)  # type: ignore[untyped-decorator]
@@ -476,7 +483,8 @@ class DeepBeliefNetwork(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model
     @available_if(_classifies)  # type: ignore[untyped-decorator]
     def predict(self, X: Any) -> Array:
         """The likeliest label of each example: (n, …) -> (n,)."""
-        labels: Array = self.classes_[self.predict_proba(X).argmax(1)]
+        best = self.predict_proba(X).argmax(1)
+        labels: Array = self.classes_[best]
         return labels
 
     # What they rest on ----------------------------------------------------------------------------------------------
@@ -521,21 +529,25 @@ class DeepBeliefNetwork(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model
 
     def _inputs(self, X: Any) -> Tensor:
         """Examples as passes of means see them: with the mean of a binarisation that draws, in place of one draw."""
+        check_is_fitted(self, "params_")
         if self.binarise != "dynamic" or not isinstance(self.encoding, Binary):
             return self._encoded(X)
-        check_is_fitted(self, "params_")
         stored = self.encoding.encode(self._validated(X), self.buffers_, Random(self.seed, f"{self.name}/scored"))
         return binary.means(stored, self.binarise).to(self._where)
 
     def _bounds(self, v: Tensor, draws: int = 10) -> Tensor:
         """Bound on log p(x) + log Z in the data's own units, averaged over draws of q, float64: (n,)."""
+        return self._drawn_bounds(v, draws).mean(0)
+
+    def _drawn_bounds(self, v: Tensor, draws: int) -> Tensor:
+        """The same at each draw: (draws, n), or (1, n) where nothing is drawn."""
         twin, draws = self.in_double(), draws if self.depth > 1 else 1
         bounds = []
         with torch.no_grad():
             for part in v.split(ROWS):
                 own = _Own(self.seed, f"{self.name}/bound", part)
-                bounds.append(torch.stack([twin.bound(part.double(), own) for _ in range(draws)]).mean(0))
-        return torch.cat(bounds) - self.log_volume
+                bounds.append(torch.stack([twin.bound(part.double(), own) for _ in range(draws)]))
+        return torch.cat(bounds, 1) - self.log_volume
 
     def _log_partition(
         self,
@@ -568,6 +580,14 @@ class DeepBeliefNetwork(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model
         return Greedy(tuple(layers), self.epochs, self.finetune, self.pretrain)
 
     @property
+    def stage(self) -> str:
+        """Which layer learns, or how all of them do."""
+        if 1 <= self.stage_ <= self.depth:
+            return f"layer {self.stage_} of {self.depth}"
+        tuned = "up-down" if isinstance(self.finetune, UpDown) else "as a classifier"
+        return f"all layers, {tuned}" if self.stage_ == self.depth + 1 else ""
+
+    @property
     def planned_epochs(self) -> int:
         """Those of all layers and of fine-tuning."""
         return self.principle().total
@@ -578,7 +598,8 @@ class DeepBeliefNetwork(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model
         Raises:
             UsageError: there is nothing to learn, or to learn it from.
         """
-        if not self.hidden:
+        parameters.check(self)
+        if not len(self.hidden):
             raise UsageError(f"{type(self).__name__}(hidden=()): it takes one number of units for each hidden layer")
         if not self.pretrain and self.finetune is None:
             raise UsageError(
@@ -587,6 +608,7 @@ class DeepBeliefNetwork(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model
             )
         if isinstance(self.finetune, Discriminative) and not self.labels:
             raise UsageError("finetune=Discriminative() learns to tell labels apart: take labels=True and fit(X, y)")
+        self.__dict__.pop("_shown", None)
         self.stage_ = 0
         return super().begin(X, validation, y, validation_y)
 
@@ -682,6 +704,21 @@ class DeepBeliefNetwork(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model
         """Keep σ of Gaussian columns in its range."""
         self.layer(1).constrain()
 
+    def check_learned(self, v: Tensor) -> None:
+        """Refuse a lowest layer that has diverged as a machine of rows v (B, D); tuned up and down it is none any more.
+
+        Raises:
+            DivergedError: it has.
+        """
+        x, label = self.parted(v)
+        if not self.pretrain or (self.stage_ > self.depth and isinstance(self.finetune, UpDown)):
+            return
+        if why := self.layer(1).divergence(torch.cat([x, label], 1) if self.joint and self.depth == 1 else x):
+            raise DivergedError(
+                f"training of layer 1 diverged: {why}; try learning_rate={self.learning_rate / 10:.2g} (it was "
+                f"{self.learning_rate:.2g})"
+            )
+
     @property
     def network(self) -> Sequence[str]:
         """Names of the feed-forward network's parameters."""
@@ -706,8 +743,18 @@ class DeepBeliefNetwork(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model
                 base = self._independent(self.depth, self.raised(state.rows, self.depth, rng))
             self.buffers_["top"] = base
         if self._keeps_chains:
-            self.buffers_["particles"] = state.layers[str(self.depth)].particles
+            chains = state.layers[str(self.depth)].particles
+            tuned = isinstance(self.finetune, UpDown) and state.stage > self.depth
+            self.buffers_["particles"] = self._carried_on(chains) if tuned else chains
         self.stage_ = FINISHED
+
+    def _carried_on(self, chain: Tensor, steps: int = 100) -> Tensor:
+        """The top's chains as greedy learning left them, some steps of the top that fine-tuning made later."""
+        rng, top = Random(self.seed, f"{self.name}/chains", self._where), self.top()
+        with torch.no_grad():
+            for _ in range(steps):
+                _, chain = top.gibbs_step(chain, rng)
+        return chain
 
     @property
     def _keeps_chains(self) -> bool:
@@ -765,21 +812,13 @@ class DeepBeliefNetwork(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model
         found = self.params_["W1"][: self.units(0).linear]
         for lower in range(2, k + 1):
             found = found @ self.params_[f"W{lower}"][: self.units(lower - 1).size]
-        W = np.zeros((self.n_features_in_, found.shape[1]), np.float32)
-        W[self.encoding.kept(self.buffers_, len(W))] = found.numpy(force=True)
-        strongest = np.argsort(-np.linalg.norm(W, axis=0), kind="stable")[:most]
         how = "its weights" if k == 1 else "its weights times those of the layers below, as if they were linear"
-        return Picture(
-            f"Receptive fields, layer {k}",
-            f"{len(strongest)} of {W.shape[1]} units, strongest first: what each looks for ({how}).",
-            W.T[strongest].reshape(-1, *self.shape_),
-            columns=16,
-            diverging=True,
-        )
+        said = f"{{}} units, strongest first: what each looks for ({how})."
+        return weights_as_images(self, found, f"Receptive fields, layer {k}", said, most)
 
     def _film(self, x: Array, rng: Random, frames: int = 16) -> Picture:
         v = self._encoded(x[rng.integers(len(x), 1)])
-        steps = np.unique(np.round(np.geomspace(1, 1000, frames - 1)).astype(int))
+        steps = film_steps(frames)
         with torch.no_grad():
             top = self.top()
             chain = top.chain(self.completed(ascend(self.recognition(), v, rng)[-1], rng), rng)
@@ -798,12 +837,24 @@ class DeepBeliefNetwork(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model
 
     @property
     def _n_features_out(self) -> int:
-        return self.hidden[-1]
+        shown: int = self.__dict__.get("_shown", self.depth)
+        return self.hidden[shown - 1]
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = []  # features are float32, whatever comes in
         return tags
+
+
+def _with_noise_of_q(stderr: float | None, v: Tensor, noise: Tensor) -> float:
+    """Standard error of a mean over rows v (n, D) with draws of q for each, of variances ``noise`` (n,).
+
+    Rows that differ have draws of their own, whose noise is in the spread over rows already. Equal rows share theirs:
+    m of them bring it in m² times and not m times, and a single row shows no spread at all.
+    """
+    _, which, counts = v.unique(dim=0, return_inverse=True, return_counts=True)
+    shared = (counts[which] - (0 if stderr is None else 1)) * noise
+    return math.sqrt((stderr or 0.0) ** 2 + float(shared.sum()) / len(v) ** 2)
 
 
 def _means(layers: Sequence[Directed], v: Tensor) -> Tensor:

@@ -61,8 +61,7 @@ from torch import Tensor
 from reverie.contract import Curve, Metrics
 from reverie.encoding import Kind
 from reverie.energy import held_fast
-from reverie.errors import DivergedError, UsageError
-from reverie.evidence import likelihood
+from reverie.errors import UsageError
 from reverie.learning.contrastive import CD, PCD, PT, Exact
 from reverie.learning.loop import Training
 from reverie.model import Array
@@ -72,14 +71,8 @@ from reverie.random import Random
 
 Sampler = Literal["gibbs", "langevin", "gibbs-langevin"]
 
-MOST_EXCESS = (0.25, 0.02)
-"""Nats, and nats a column, by which one Gibbs step may lower the free energy of data without raising a doubt."""
-MOST_LOSS = (0.5, 0.1)
-"""Nats, and nats a column, below independent columns that a machine may show which has little to learn from."""
 LEAST_ACCEPTED = 0.1
 """Share of accepted proposals below which Langevin chains hardly move."""
-_CHEAP = 2**22
-"""Terms of the sum for log Z that cost less than annealing."""
 _INITIAL_INPUT = 0.1
 """Standard deviation of a hidden unit's input at the first weights."""
 
@@ -181,59 +174,15 @@ class GaussianBernoulliRBM(RBM):
         sigma = self.sigma / self._spread
         return {**super().monitor(train, validation, rng), "sigma": float(sigma.mean())}
 
-    def _figures(self, v: Tensor, rng: Random) -> Metrics:
+    def figures(self, v: Tensor, rng: Random) -> Metrics:
         """Of rows v (B, D)."""
-        distance = (self.reconstruction(v) - v) / self._spread
+        eta = self.hidden_natural(v)
+        distance = (self.visible_unit.expected(self.visible_natural(self.hidden_mean(eta))) - v) / self._spread
         return {
-            "free_energy": float(self.free_energy(v).mean()),
+            "free_energy": float(self.free_energy_at(v, eta).mean()),
             "reconstruction": float(distance.square().mean().sqrt()),
-            "excess": self._excess(v, rng)[0],
+            "excess": self._excess(v, eta, rng)[0],
         }
-
-    def check_learned(self, v: Tensor) -> None:
-        """Refuse a machine that too large steps have thrown about: finite, and no model of the training rows v (B, D).
-
-        Such a machine has deep wells where there are no data, and a single Gibbs step from the data falls into them:
-        that is the excess. While the rate is high an excess comes and goes, so the end of training decides. Where there
-        is one, the data must not be less likely than under independent columns; and where it stands out from chance,
-        they have to be likelier by more than the excess itself, even if log Z is as large as the heaviest chain of a
-        short annealing run implies, since that run may have missed just those wells.
-
-        Raises:
-            DivergedError: they are not.
-        """
-        rng = Random(self.seed, f"{self.name}/check", v.device)
-        excess, stderr = self._excess(v, rng)
-        most = MOST_EXCESS[0] + MOST_EXCESS[1] * v.shape[1]
-        if excess <= most:
-            return
-        above = float((self.log_f(v) - self.visible_unit.log_prob(v, self.buffers_["base"].to(v))).mean())
-        log_z, largest = self._quick_log_partition(rng)
-        stands_out = excess > most + 3 * stderr
-        loss = MOST_LOSS[0] + MOST_LOSS[1] * v.shape[1]
-        if above - log_z > -loss and not (stands_out and above - largest <= excess):
-            return
-        raise DivergedError(
-            "training diverged: all numbers are finite, but one Gibbs step from the training examples lowers their "
-            f"free energy by {excess:,.1f} nats, and against independent normal columns they gain {above - log_z:,.1f} "
-            f"nats (log Z by a short annealing run); try learning_rate={self.rate / 10:.2g} (it was {self.rate:.2g})"
-        )
-
-    def _excess(self, v: Tensor, rng: Random) -> tuple[float, float]:
-        """F of rows v (B, D) above F of what one Gibbs step makes of them, nats, and its standard error."""
-        made, _ = self.gibbs_step(self.hidden_natural(v), rng.stream("excess"))
-        data, model = self.free_energy(v), self.free_energy(made)
-        stderr = ((data.var(correction=0) + model.var(correction=0)) / len(v)).sqrt()
-        return float(data.mean() - model.mean()), float(stderr)
-
-    def _quick_log_partition(self, rng: Random) -> tuple[float, float]:
-        """log Z by a sum where that is cheap, else by a short annealing run; and as its heaviest chain has it."""
-        if self.enumeration_cost() <= _CHEAP:
-            log_z = likelihood.exact_log_partition(self).value
-            return log_z, log_z
-        betas = torch.linspace(0, 1, 201, dtype=torch.float64).tolist()
-        run = likelihood.forward_run(self, 100, betas, rng)
-        return run.log_z, run.largest
 
     # What it says of the data's columns ------------------------------------------------------------------------------
 
@@ -273,13 +222,6 @@ class GaussianBernoulliRBM(RBM):
         return found
 
     @property
-    def base_measure(self) -> str:
-        """What densities are counted on, with the constant columns by name."""
-        apart = [str(column) for column in self.constant_columns_]
-        named = ", ".join(apart[:12]) + (", …" if len(apart) > 12 else "")
-        return super().base_measure.replace("constant columns set apart", f"constant columns set apart ({named})")
-
-    @property
     def _varying(self) -> Any:
         return self.encoding.kept(self.buffers_, self.n_features_in_)
 
@@ -313,6 +255,11 @@ class GaussianBernoulliRBM(RBM):
             UsageError: an argument out of range.
         """
         if sampler == "gibbs":
+            if step_size is not None:
+                raise UsageError(
+                    f"step_size={step_size!r}: Gibbs steps have none; leave it out, or take sampler='langevin' or "
+                    "'gibbs-langevin'"
+                )
             return super().sample(n, **options)
         check_is_fitted(self, "params_")
         walker = _Walker.of(self, sampler, step_size, moves, adjust)

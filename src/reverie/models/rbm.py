@@ -54,8 +54,9 @@ from torch.nn.functional import logsigmoid
 from reverie.binary import Binarise
 from reverie.contract import Curve, Metrics, Phase, Unit
 from reverie.encoding import Encoding, Kind, encoding_of
-from reverie.energy import EnergyModel, held_fast
-from reverie.errors import UsageError
+from reverie.energy import ACTIVATION, GAP, RECONSTRUCTION, TEMPERING, EnergyModel, held_fast
+from reverie.errors import DivergedError, UsageError
+from reverie.evidence import likelihood
 from reverie.learning.contrastive import CD, PCD, PT, Exact
 from reverie.learning.loop import Training
 from reverie.model import Array
@@ -67,6 +68,12 @@ HiddenKind = Literal["bernoulli", "gaussian", "rectified", "categorical"]
 
 LEAST_SIGMA = 0.05
 """Least conditional standard deviation of a Gaussian column, in standard deviations of the column."""
+MOST_EXCESS = (0.25, 0.02)
+"""Nats, and nats a column, by which one Gibbs step may lower the free energy of data without raising a doubt."""
+MOST_LOSS = (0.5, 0.1)
+"""Nats, and nats a column, below independent columns that a machine may show which has little to learn from."""
+_CHEAP = 2**22
+"""Terms of the sum for log Z that cost less than annealing."""
 _BLOCK = 2**16
 """Configurations that an enumeration holds at a time."""
 _LOOKS = 2**21
@@ -115,13 +122,7 @@ class RBM(EnergyModel):
             "nats",
             caption="Lower means likelier, up to log Z, which both lines share: watch the gap, not the level.",
         ),
-        Curve(
-            "Gap",
-            {"free_energy_gap": "validation − training"},
-            "nats",
-            "lower",
-            "A gap that grows is overfitting: the machine finds the training examples likelier than unseen ones.",
-        ),
+        GAP,
         Curve(
             "Pseudo-likelihood",
             {"train_pseudo_likelihood": "training", "validation_pseudo_likelihood": "validation"},
@@ -129,20 +130,9 @@ class RBM(EnergyModel):
             "higher",
             "Sum over pixels of log p(pixel | all others), exact for few pixels, else estimated from random ones.",
         ),
-        Curve(
-            "Reconstruction",
-            {"train_reconstruction": "training", "validation_reconstruction": "validation"},
-            "nats per example",
-            "lower",
-            "Cross-entropy of an example and its mean reconstruction: easy to watch, not what is optimised.",
-        ),
-        Curve("Hidden activation", {"activation": "mean over units"}, "probability"),
-        Curve(
-            "Tempering",
-            {"acceptance": "exchanges accepted"},
-            "share",
-            caption="Between chains at neighbouring temperatures; where it is near zero, the ladder has a gap.",
-        ),
+        RECONSTRUCTION,
+        ACTIVATION,
+        TEMPERING,
         Curve(
             "Classification error",
             {"train_error": "training", "validation_error": "validation"},
@@ -213,7 +203,11 @@ class RBM(EnergyModel):
 
     def free_energy(self, v: Tensor) -> Tensor:
         """F(v): (B, D) -> (B,) nats."""
-        return -self._visible_term(v, self.natural) - self.hidden_unit.log_normaliser(self.hidden_natural(v))
+        return self.free_energy_at(v, self.hidden_natural(v))
+
+    def free_energy_at(self, v: Tensor, eta: Tensor) -> Tensor:
+        """F(v), where the natural parameters c + v̂W of the hidden units are known already: (B, D), (B, Q) -> (B,)."""
+        return -self._visible_term(v, self.natural) - self.hidden_unit.log_normaliser(eta)
 
     def hidden_natural(self, v: Tensor) -> Tensor:
         """c + v̂W: (B, D) -> (B, Q)."""
@@ -247,11 +241,14 @@ class RBM(EnergyModel):
             The new visible configuration (B, D) and the natural parameters of the hidden units given it (B, Q).
         """
         t = self.hidden_sample(chain, rng)
-        v = held_fast(self.visible_unit.sample(self.visible_natural(t), rng), given)
+        linear = torch.addmm(self.params_["b"], t, self.params_["W"].T)
+        v = held_fast(self._visible_sample(linear, self.params_.get("a"), rng), given)
         return v, self.hidden_natural(v)
 
     def statistics(self, v: Tensor, chain: Tensor) -> dict[str, Tensor]:
         """v̂, v̌ and E[t(h) | v] for b, a and c; the statistic of W is an outer product, as ``interactions`` says."""
+        if isinstance(self.visible_unit, Gaussian):  # v couples and v² does not, so they need not stand side by side
+            return {"b": v, "a": v.square(), "c": self.hidden_mean(chain)}
         return {**self._visible_statistics(self.visible_unit.statistics(v)), "c": self.hidden_mean(chain)}
 
     def clamped(self, v: Tensor, rng: Random) -> tuple[Phase, Tensor]:
@@ -316,6 +313,13 @@ class RBM(EnergyModel):
         linear = self.visible_unit.linear
         return {"b": T} if T.shape[-1] == linear else {"b": T[..., :linear], "a": T[..., linear:]}
 
+    def _visible_sample(self, linear: Tensor, quadratic: Tensor | None, rng: Random) -> Tensor:
+        """A draw of v from its natural parameters, (B, P) and the quadratic ones of all rows or each: (B, D)."""
+        if quadratic is not None and isinstance(self.visible_unit, Gaussian):  # σ² of every row, taken once
+            variance = -0.5 / quadratic
+            return rng.gaussian(linear * variance, variance.sqrt())
+        return self.visible_unit.sample(self._with_quadratic(linear, quadratic), rng)
+
     @staticmethod
     def _with_quadratic(linear: Tensor, quadratic: Tensor | None) -> Tensor:
         return linear if quadratic is None else torch.cat([linear, quadratic.expand(*linear.shape[:-1], -1)], -1)
@@ -361,14 +365,16 @@ class RBM(EnergyModel):
     @available_if(_classifies)  # type: ignore[untyped-decorator]
     def predict_proba(self, X: Any) -> Array:
         """p(y | x), exact: (n, …) -> (n, K), in the order of ``classes_``."""
+        v = self._encoded(X).double()
         with torch.no_grad():
-            p: Array = self.in_double().class_scores(self._encoded(X).double()).softmax(1).numpy(force=True)
+            p: Array = self.in_double().class_scores(v).softmax(1).numpy(force=True)
         return p
 
     @available_if(_classifies)  # type: ignore[untyped-decorator]
     def predict(self, X: Any) -> Array:
         """The likeliest label of each example: (n, …) -> (n,)."""
-        labels: Array = self.classes_[self.predict_proba(X).argmax(1)]
+        best = self.predict_proba(X).argmax(1)
+        labels: Array = self.classes_[best]
         return labels
 
     @staticmethod
@@ -432,6 +438,10 @@ class RBM(EnergyModel):
         """A state of the path is a visible configuration."""
         return state
 
+    def chain_of(self, state: Tensor) -> Tensor:
+        """The natural parameters of the hidden units given it: (n, D) -> (n, Q)."""
+        return self.hidden_natural(state)
+
     def log_f(self, state: Tensor) -> Tensor:
         """−F(v): (n, D) -> (n,) nats."""
         return -self.free_energy(state)
@@ -450,7 +460,7 @@ class RBM(EnergyModel):
     def move(self, state: Tensor, beta: float | Tensor, rng: Random) -> Tensor:
         """A Gibbs step at β: (n, D) -> (n, D)."""
         t = self.hidden_sample(beta * self.hidden_natural(state), rng)
-        return self.visible_unit.sample(self._tempered(t, beta), rng)
+        return self._visible_sample(*self._tempered(t, beta), rng)
 
     def annealing_step(self, state: Tensor, start: float, end: float, rng: Random) -> tuple[Tensor, Tensor]:
         """The log ratio and a move, with the matrix product and the mean that both need taken once."""
@@ -460,24 +470,22 @@ class RBM(EnergyModel):
             t = rng.bernoulli(active)
         else:
             rise, t = self.hidden_unit.rise(x, start, end), self.hidden_sample(end * x, rng)
-        return self._visible_ratio(state, start, end) + rise, self.visible_unit.sample(self._tempered(t, end), rng)
+        return self._visible_ratio(state, start, end) + rise, self._visible_sample(*self._tempered(t, end), rng)
 
     def _visible_ratio(self, v: Tensor, start: float | Tensor, end: float | Tensor) -> Tensor:
         difference = self._visible_term(v, self.natural - self.buffers_["base"].to(v.dtype))
         leap = end - start
         return difference * (leap.squeeze(1) if isinstance(leap, Tensor) else leap)
 
-    def _tempered(self, t: Tensor, beta: float | Tensor) -> Tensor:
-        """Natural parameters of the visible units at β: (n, Q) -> (n, parameters)."""
+    def _tempered(self, t: Tensor, beta: float | Tensor) -> tuple[Tensor, Tensor | None]:
+        """Natural parameters of the visible units at β, the linear and the quadratic ones: (n, Q) -> (n, P), …."""
         linear, base, W = self.visible_unit.linear, self.buffers_["base"].to(t.dtype), self.params_["W"]
         bias = torch.lerp(base[:linear], self.params_["b"], beta)
         if isinstance(beta, Tensor):  # noqa: SIM108  (mypy cannot see it in one line)
             eta = (t @ W.T).mul_(beta).add_(bias)
         else:
             eta = torch.addmm(bias, t, W.T, alpha=beta)
-        if "a" not in self.params_:
-            return eta
-        return self._with_quadratic(eta, torch.lerp(base[linear:], self.params_["a"], beta))
+        return eta, torch.lerp(base[linear:], self.params_["a"], beta) if "a" in self.params_ else None
 
     # Learning -------------------------------------------------------------------------------------------------------
 
@@ -526,35 +534,93 @@ class RBM(EnergyModel):
         visible = {name: part.clone() for name, part in self._visible_statistics(base).items()}
         return {"W": 0.01 * rng.normal((V.linear, U.linear)), **visible, "c": torch.zeros(U.linear)}
 
-    def monitor(self, train: Tensor, validation: Tensor | None, rng: Random) -> Metrics:
-        """Free energy, pseudo-likelihood, reconstruction and classification of a few rows of each split."""
-        figures: Metrics = {}
-        for split, v in (("train", train), ("validation", validation)):
-            if v is not None:
-                figures |= {f"{split}_{name}": value for name, value in self._figures(v, rng).items()}
-        if validation is not None:
-            figures["free_energy_gap"] = figures["validation_free_energy"] - figures["train_free_energy"]
-        return figures
-
-    def _figures(self, v: Tensor, rng: Random) -> Metrics:
+    def figures(self, v: Tensor, rng: Random) -> Metrics:
+        """Free energy, reconstruction, pseudo-likelihood of binary columns, and classification of rows v (B, D)."""
+        eta = self.hidden_natural(v)
         figures = {
-            "free_energy": float(self.free_energy(v).mean()),
-            "reconstruction": float(self._cross_entropy(v).mean()),
+            "free_energy": float(self.free_energy_at(v, eta).mean()),
+            "reconstruction": float(self._cross_entropy(v, eta).mean()),
         }
         if isinstance(self.visible_unit, Bernoulli):
-            figures["pseudo_likelihood"] = float(self.pseudo_likelihood(v, rng.stream("pixels")).mean())
+            figures["pseudo_likelihood"] = float(self.pseudo_likelihood(v, rng.stream("pixels"), eta).mean())
         if self.labels:
             figures["error"] = float((self.class_scores(v[:, :-1]).argmax(1) != v[:, -1]).float().mean())
         return figures
 
-    def pseudo_likelihood(self, v: Tensor, rng: Random) -> Tensor:
-        """Σ_i log p(v_i | all others) of binary columns: (B, D) -> (B,) nats.
+    @property
+    def rate(self) -> float:
+        """The learning rate at the start of the schedule."""
+        return self.learning_rate
+
+    def check_learned(self, v: Tensor) -> None:
+        """Refuse a machine of unbounded units that has diverged: see :meth:`divergence`.
+
+        Raises:
+            DivergedError: it has.
+        """
+        if why := self.divergence(v):
+            raise DivergedError(
+                f"training diverged: {why}; try learning_rate={self.rate / 10:.2g} (it was {self.rate:.2g})"
+            )
+
+    def divergence(self, v: Tensor) -> str:
+        """What shows that too large steps have thrown a machine about: finite, and no model of training rows v (B, D).
+
+        Units that are not bounded, Gaussian or rectified, can run away while all numbers stay finite.
+
+        Such a machine has deep wells where there are no data, and a single Gibbs step from the data falls into them:
+        that is the excess. While the rate is high an excess comes and goes, so the end of training decides. Where there
+        is one, the data must not be less likely than under independent columns; and where it stands out from chance,
+        they have to be likelier by more than the excess itself, even if log Z is as large as the heaviest chain of a
+        short annealing run implies, since that run may have missed just those wells.
+
+        Returns:
+            The figures in words, and nothing where all is well.
+        """
+        if "a" not in self.params_ and not isinstance(self.hidden_unit, UnitGaussian | Rectified):
+            return ""
+        rng = Random(self.seed, f"{self.name}/check", v.device)
+        excess, stderr = self._excess(v, self.hidden_natural(v), rng)
+        most = MOST_EXCESS[0] + MOST_EXCESS[1] * v.shape[1]
+        if excess <= most:
+            return ""
+        above = float((self.log_f(v) - self.visible_unit.log_prob(v, self.buffers_["base"].to(v))).mean())
+        log_z, largest = self._quick_log_partition(rng)
+        stands_out = excess > most + 3 * stderr
+        loss = MOST_LOSS[0] + MOST_LOSS[1] * v.shape[1]
+        if above - log_z > -loss and not (stands_out and above - largest <= excess):
+            return ""
+        return (
+            "all numbers are finite, but one Gibbs step from the training examples lowers their free energy by "
+            f"{excess:,.1f} nats, and against independent columns they gain {above - log_z:,.1f} nats (log Z by a "
+            "short annealing run)"
+        )
+
+    def _excess(self, v: Tensor, eta: Tensor, rng: Random) -> tuple[float, float]:
+        """F of rows v (B, D), with natural parameters eta (B, H) of the hidden units, above F of what one Gibbs step
+        makes of them, nats, and its standard error."""
+        made, after = self.gibbs_step(eta, rng.stream("excess"))
+        data, model = self.free_energy_at(v, eta), self.free_energy_at(made, after)
+        stderr = ((data.var(correction=0) + model.var(correction=0)) / len(v)).sqrt()
+        return float(data.mean() - model.mean()), float(stderr)
+
+    def _quick_log_partition(self, rng: Random) -> tuple[float, float]:
+        """log Z by a sum where that is cheap, else by a short annealing run; and as its heaviest chain has it."""
+        if self.enumeration_cost() <= _CHEAP:
+            log_z = likelihood.exact_log_partition(self).value
+            return log_z, log_z
+        betas = torch.linspace(0, 1, 201, dtype=torch.float64).tolist()
+        run = likelihood.forward_run(self, 100, betas, rng)
+        return run.log_z, run.largest
+
+    def pseudo_likelihood(self, v: Tensor, rng: Random, eta: Tensor | None = None) -> Tensor:
+        """Σ_i log p(v_i | all others) of binary columns: (B, D) -> (B,) nats; ``eta`` is c + vW where that is known.
 
         Exact where all pixels are cheap; otherwise an unbiased estimate from a few random ones of each example. A pixel
         that flips by s = 1 − 2v_i moves c + vW by s·W_i, so no matrix product is needed.
         """
         W, b = self.params_["W"], self.params_["b"]
-        (B, D), x = v.shape, self.hidden_natural(v)
+        (B, D), x = v.shape, self.hidden_natural(v) if eta is None else eta
         before, total = self.hidden_unit.log_normaliser(x), torch.zeros(B, dtype=v.dtype, device=v.device)
         for i in self._pixels(B, D, rng).to(v.device):
             s = 1 - 2 * v.gather(1, i.unsqueeze(1)).squeeze(1)
@@ -573,9 +639,9 @@ class RBM(EnergyModel):
             return torch.arange(D).unsqueeze(1).expand(D, B)
         return torch.from_numpy(rng.integers(D, looks * B)).view(looks, B)
 
-    def _cross_entropy(self, v: Tensor) -> Tensor:
-        """−log p(v | h) at the mean of the hidden units: (B, D) -> (B,) nats."""
-        return -self.visible_unit.log_prob(v, self.visible_natural(self.hidden_mean(self.hidden_natural(v))))
+    def _cross_entropy(self, v: Tensor, eta: Tensor) -> Tensor:
+        """−log p(v | h) at the mean of the hidden units: (B, D), (B, Q) -> (B,) nats."""
+        return -self.visible_unit.log_prob(v, self.visible_natural(self.hidden_mean(eta)))
 
     # What the rest of the house asks --------------------------------------------------------------------------------
 
