@@ -1,0 +1,339 @@
+r"""A classifier out of any generative model, by Bayes' rule: p(y | x) ∝ p(y) p(x | y).
+
+Either one model for each class, each fitted to the rows of its class, or one model of p(x, y), used as it is.
+
+**One ground.** Densities of different classes may only be compared on the same base measure, so one encoding (scales,
+constant columns, categories, thresholds, noise) is learned from the rows of all classes and shared by all models. A
+column that never varies within one class, but does over all, then stays in the model of that class, with the least
+variance that it allows, instead of being set apart there and nowhere else. Models that were fitted before, for
+:meth:`GenerativeClassifier.of`, are refused where they do not share their ground.
+
+**log Z.** An energy-based model knows p(x | y) up to its log Z, which is the same for every x: an error of it shifts
+the log odds of its class everywhere, and no number of examples averages it out. Where log Z_k is only known to lie in
+[low_k, high_k], so is the log score of class k, and p(k | x) lies between its values at the two corners that are worst
+and best for k: log Z_k at one end, and all others at the other. That is :meth:`predict_proba_interval`.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import numpy as np
+from scipy.special import logsumexp, softmax
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.utils import _safe_indexing, column_or_1d
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from reverie.contract import LogPartition
+from reverie.density import EXACT
+from reverie.errors import DataError, UsageError
+from reverie.model import Array, Model
+from reverie.models.naive_bayes import NaiveBayes
+from reverie.random import Random
+
+
+class GenerativeClassifier(ClassifierMixin, BaseEstimator):
+    """Any generative model as a classifier.
+
+    Args:
+        model: what is fitted to the rows of each class; or, where it learns labels (``NaiveBayes()``,
+            ``RBM(labels=True)``), to all of them at once. None stands for ``NaiveBayes()``.
+        priors: of the classes, in their order, with a sum of 1; None takes their shares of the training rows.
+
+    Attributes:
+        classes_: the labels, in rising order.
+        models_: the fitted models, one for each class; or the joint one alone.
+        class_prior_: p(y), (K,), of models of one class each.
+    """
+
+    def __init__(self, model: Model | None = None, *, priors: Sequence[float] | None = None) -> None:
+        self.model = model
+        self.priors = priors
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = self._template.gaps
+        return tags
+
+    @property
+    def _template(self) -> Model:
+        return NaiveBayes() if self.model is None else self.model
+
+    # Fitting --------------------------------------------------------------------------------------------------------
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Fit a model to each class, or the joint one.
+
+        Args:
+            X: (n, …) rows, or whatever the model takes.
+            y: (n,) labels.
+
+        Raises:
+            DataError: fewer than two classes, or rows that the model cannot take.
+            UsageError: priors that do not fit, or a model whose density is only bounded.
+        """
+        template = self._template
+        if template.labels:
+            self._fit_joint(template, X, y)
+        else:
+            self._fit_classes(template, X, y)
+        for name in ("n_features_in_", "feature_names_in_"):
+            self.__dict__.pop(name, None)
+            if hasattr(self.models_[0], name):
+                setattr(self, name, getattr(self.models_[0], name))
+        return self
+
+    def _fit_joint(self, template: Model, X: Any, y: Any) -> None:
+        if self.priors is not None:
+            raise UsageError(
+                f"GenerativeClassifier(priors={self.priors!r}): {type(template).__name__} learns p(x, y) as a whole, "
+                "priors included; give them to the model where it takes any"
+            )
+        # Naive Bayes learns from rows without a label too, and looks at its labels by itself.
+        model = _fitted(template, template.shared_, X, y if isinstance(template, NaiveBayes) else _labels(y))
+        if not hasattr(model, "predict_proba"):
+            raise UsageError(f"{type(model).__name__} has learned labels, but cannot tell p(y | x)")
+        self.models_, self.classes_ = [model], model.classes_
+
+    def _fit_classes(self, template: Model, X: Any, y: Any) -> None:
+        if not hasattr(template, "score_samples") or hasattr(template, "depth"):
+            raise UsageError(
+                f"the likelihood of a {type(template).__name__} is at best bounded from below, so that classes cannot "
+                "be compared by it: take a model of p(x, y), labels=True, or another model"
+            )
+        labels = _labels(y)
+        if isinstance(X, Tensor):
+            X = X.numpy(force=True)
+        X = X if hasattr(X, "__len__") else np.asarray(X)
+        shared = clone(template).learned_from(X) if template.shared_ is None else template.shared_
+        if len(X) != len(labels):
+            raise DataError(f"y has {len(labels):,} labels, but there are {len(X):,} examples")
+        self.classes_, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
+        if len(self.classes_) < 2:
+            raise DataError(f"y holds one class alone, {self.classes_[0]}; a classifier takes 2 or more")
+        self.class_prior_ = self._priors(counts)
+        self.models_ = [self._of_class(template, X, codes == k, shared, y) for k, y in enumerate(self.classes_)]
+
+    @staticmethod
+    def _of_class(template: Model, X: Any, own: Array, shared: Mapping[str, Tensor], y: Any) -> Model:
+        try:
+            return _fitted(template, shared, _safe_indexing(X, np.flatnonzero(own)))
+        except DataError as error:
+            raise DataError(f"class {y}: {error}") from error
+
+    def _priors(self, counts: Array) -> Array:
+        if self.priors is None:
+            shares: Array = counts / counts.sum()
+            return shares
+        priors = np.asarray(self.priors, dtype=np.float64)
+        if priors.shape != counts.shape or (priors <= 0).any() or not math.isclose(priors.sum(), 1, abs_tol=1e-6):
+            raise UsageError(
+                f"GenerativeClassifier(priors={self.priors!r}): it takes {len(counts)} numbers above 0 with a sum of 1"
+            )
+        return priors
+
+    @classmethod
+    def of(cls, models: Mapping[Any, Model], priors: Sequence[float] | None = None) -> Self:
+        """A classifier out of fitted models, one for each class.
+
+        Args:
+            models: label -> fitted model.
+            priors: of the classes, in the order of their labels; equal by default, since nothing is known of them.
+
+        Raises:
+            DataError: the models do not share their base measure.
+            UsageError: fewer than two models, or one that is not fitted, or priors that do not fit.
+        """
+        found = cls(next(iter(models.values()), None), priors=priors)
+        found.classes_ = np.array(sorted(models))
+        if len(found.classes_) < 2:
+            raise UsageError("a classifier takes the models of two classes or more")
+        found.models_ = [models[label] for label in found.classes_.tolist()]
+        for model, label in zip(found.models_, found.classes_, strict=True):
+            check_is_fitted(model, "params_")
+            if model.labels or not hasattr(model, "score_samples") or hasattr(model, "depth"):
+                raise UsageError(f"the model of class {label} is no density of x alone")
+            _refuse_other_ground(found.models_[0], model, found.classes_[0], label)
+        found.class_prior_ = found._priors(np.ones(len(models)))
+        found.n_features_in_ = found.models_[0].n_features_in_
+        return found
+
+    # Answers --------------------------------------------------------------------------------------------------------
+
+    @property
+    def joint(self) -> bool:
+        """Whether one model of p(x, y) answers."""
+        check_is_fitted(self, "models_")
+        return len(self.models_) == 1
+
+    @property
+    def base_measure(self) -> str:
+        """What densities are counted on."""
+        check_is_fitted(self, "models_")
+        measure: str = self.models_[0].base_measure
+        return measure
+
+    def predict(self, X: Any) -> Array:
+        """The likeliest label of each example: (n, …) -> (n,)."""
+        best = self.predict_proba(X).argmax(1)
+        labels: Array = self.classes_[best]
+        return labels
+
+    def predict_proba(self, X: Any) -> Array:
+        """p(y | x): (n, …) -> (n, K), at the value of each log Z."""
+        if self.joint:
+            p: Array = self.models_[0].predict_proba(X)
+        else:
+            p = softmax(self.predict_joint_log_proba(X), axis=1)
+        return p
+
+    def predict_log_proba(self, X: Any) -> Array:
+        """log p(y | x): (n, …) -> (n, K) nats."""
+        if not self.joint:
+            scores = self.predict_joint_log_proba(X)
+            log_p: Array = scores - logsumexp(scores, axis=1, keepdims=True)
+        elif hasattr(self.models_[0], "predict_log_proba"):
+            log_p = self.models_[0].predict_log_proba(X)
+        else:
+            log_p = np.log(self.predict_proba(X).clip(np.finfo(np.float64).tiny))
+        return log_p
+
+    def predict_joint_log_proba(self, X: Any) -> Array:
+        """log p(x, y) of every label: (n, …) -> (n, K) nats, at the value of each log Z."""
+        if self.joint:
+            scores: Array = self.predict_log_proba(X) + self.models_[0].score_samples(X)[:, None]
+        else:
+            scores = np.stack([model.score_samples(X) for model in self.models_], 1) + np.log(self.class_prior_)
+        return scores
+
+    def predict_proba_interval(self, X: Any) -> tuple[Array, Array]:
+        """The least and the greatest p(y | x) that the brackets of log Z allow: (n, …) -> (n, K), (n, K).
+
+        Both equal :meth:`predict_proba` where every log Z is exact, and of a joint model, from whose p(y | x) it
+        cancels. They say nothing of the other error, that the models are not the truth.
+        """
+        if self.joint:
+            p = self.predict_proba(X)
+            return p, p
+        scores = self.predict_joint_log_proba(X)
+        found = [getattr(model, "log_partition_", EXACT) for model in self.models_]
+        _tell_of_doubt(found, self.classes_)
+        value, low, high = (np.array([getattr(z, name) for z in found]) for name in ("value", "low", "high"))
+        return _corner(scores, value - high, value - low), _corner(scores, value - low, value - high)
+
+    def score_samples(self, X: Any) -> Array:
+        """log p(x) = log Σ_y p(x, y) of each example: (n,) nats."""
+        if self.joint:
+            log_p: Array = self.models_[0].score_samples(X)
+        else:
+            log_p = logsumexp(self.predict_joint_log_proba(X), axis=1)
+        return log_p
+
+    def sample(self, n: int = 1, *, y: Any = None, seed: int | None = None, **how: Any) -> Array:
+        """Draw examples, of a label y or of all by their priors; ``how`` goes to the model's own ``sample``."""
+        seed = self._seed if seed is None else seed
+        if self.joint:
+            draws: Array = self.models_[0].sample(n, y=y, seed=seed, **how)
+            return draws
+        if not isinstance(n, int | np.integer) or n < 0:
+            raise UsageError(f"n={n!r}: it takes an integer ≥ 0")
+        if y is not None:
+            drawn: Array = self._of(y).sample(n, seed=seed, **how)
+            return drawn
+        u = Random(seed, "classifier/sample").uniform((n,)).numpy()
+        codes = np.searchsorted(self.class_prior_.cumsum()[:-1], u, side="right")
+        parts = [model.sample(int((codes == k).sum()), seed=seed + k, **how) for k, model in enumerate(self.models_)]
+        place = np.argsort(np.argsort(codes, kind="stable"), kind="stable")
+        mixed: Array = np.concatenate(parts)[place]
+        return mixed
+
+    @property
+    def _seed(self) -> int:
+        check_is_fitted(self, "models_")
+        return int(self.models_[0].seed)
+
+    def _of(self, y: Any) -> Model:
+        place = np.flatnonzero(self.classes_ == y)
+        if not len(place):
+            raise UsageError(f"y={y!r} is none of the labels {', '.join(map(str, self.classes_[:10]))}")
+        model: Model = self.models_[place[0]]
+        return model
+
+
+def _fitted(template: Model, shared: Mapping[str, Tensor] | None, X: Any, y: Any = None) -> Model:
+    """A fitted clone, with the encoding that it is to share, if there is one."""
+    model: Model = clone(template)
+    if shared is None:
+        return model.fit(X, y)
+    model.shared_ = shared
+    try:
+        return model.fit(X, y)
+    finally:
+        del model.shared_
+
+
+def _labels(y: Any) -> Array:
+    """Labels (n,) of classes.
+
+    Raises:
+        DataError: they are none.
+    """
+    if y is None:
+        raise DataError("GenerativeClassifier requires y to be passed, but the target y is None")
+    try:
+        labels: Array = column_or_1d(y, warn=True)
+        if labels.dtype.kind == "f" and not np.isfinite(labels).all():
+            row = int(np.argmin(np.isfinite(labels)))
+            raise DataError(f"y holds {labels[row]} in row {row}, which is no label; of models, NaiveBayes takes NaN")
+        check_classification_targets(labels)
+    except DataError:
+        raise
+    except ValueError as error:
+        raise DataError(" ".join(str(error).split())) from error
+    return labels
+
+
+def _corner(scores: Array, own: Array, others: Array) -> Array:
+    """p(k | x) where the score of class k is moved by ``own`` and those of the rest by ``others``: (n, K)."""
+    moved = scores + others
+    p = np.empty_like(scores)
+    for k in range(scores.shape[1]):
+        at = moved.copy()
+        at[:, k] = scores[:, k] + own[k]
+        p[:, k] = np.exp(at[:, k] - logsumexp(at, axis=1))
+    return p
+
+
+def _tell_of_doubt(found: Sequence[LogPartition], classes: Array) -> None:
+    """Warn where annealing runs disagree, so that the brackets are wide and may still be too narrow."""
+    doubtful = [str(y) for z, y in zip(found, classes, strict=True) if z.verdict == "inconsistent"]
+    if doubtful:
+        warnings.warn(
+            f"log Z is an inconsistent estimate for {', '.join(doubtful)}: the intervals hold what its runs found, and "
+            "the truth may lie outside; train for less long, or on fewer hidden units, until chains mix",
+            stacklevel=3,
+        )
+
+
+def _refuse_other_ground(one: Model, other: Model, first: Any, second: Any) -> None:
+    """Raise DataError where densities of two models are not counted on the same measure.
+
+    Means and scales of real columns may differ, since densities are in the data's own units.
+    """
+    same = one.base_measure == other.base_measure and one.shape_ == other.shape_
+    if same:
+        for name in one.encoding.layout(one.n_features_in_):
+            if name.split(".")[-1] not in ("loc", "scale"):
+                a, b = (model.buffers_[name].numpy(force=True) for model in (one, other))
+                same = same and np.array_equal(a, b, equal_nan=True)
+    if not same:
+        raise DataError(
+            f"the models of classes {first} and {second} count on different base measures ({one.base_measure}; "
+            f"{other.base_measure}), so that their densities cannot be compared: let GenerativeClassifier(model) fit "
+            "them, which learns one encoding from all classes"
+        )
