@@ -1,11 +1,15 @@
 r"""Gradient descent on an objective: backpropagation, with Adam (Kingma and Ba 2015) as the way to go.
 
-A model names the parameters that take part and states its objective as a function of them; torch differentiates it.
-What a step needs to remember is two averages for each parameter, of its gradients and of their squares,
+A model states its objective as a function of its parameters; torch differentiates it. What a step needs to remember is
+two averages for each parameter, of its gradients and of their squares,
 
     m ← m + (1 − β₁)(g − m),    s ← s + (1 − β₂)(g² − s),    θ ← θ − rate · m̂ / (√ŝ + ε),
 
-with m̂, ŝ corrected for having begun at zero.
+with m̂, ŝ corrected for having begun at zero. :class:`Moments` keeps them, and torch's fused kernel moves the model's
+own tensors in one pass over them.
+
+``Gradient`` is the principle of models with an objective: an autoencoder's reconstruction error, a variational
+autoencoder's bound.
 
 ``Discriminative`` is the fine-tuning of a pretrained stack as a classifier (Hinton and Salakhutdinov 2006): its layers
 become those of a feed-forward network with a softmax layer on top, and the objective is log p(y | x). *Dropout* leaves
@@ -16,41 +20,105 @@ along without each other overfit later.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
 from typing import Literal, Protocol
 
 import torch
 from sklearn.base import BaseEstimator
 from torch import Tensor
 from torch.nn.functional import cross_entropy
+from torch.nn.utils import clip_grad_norm_
+from torch.optim.adam import adam
 
-from reverie.learning.loop import scheduled
+from reverie.learning.loop import Principle, scheduled
 from reverie.parameters import Count, Fraction, NonNegative, Positive
 from reverie.random import Random
 
 Parameters = Mapping[str, Tensor]
 Layer = Callable[[Tensor, int], Tensor]
 
-_DECAY, _DECAY_OF_SQUARES, _EPSILON = 0.9, 0.999, 1e-8
-
 
 @dataclass
 class Moments:
-    """Averages of gradients and of their squares, and how many steps they have seen."""
+    """What Adam remembers: averages of gradients and of their squares, and how many steps each has seen.
+
+    Args:
+        first: averages of gradients, by the names of the parameters.
+        second: averages of their squares.
+        counts: steps so far, one number for each parameter, as torch's kernel wants them.
+        decays: β₁ and β₂.
+        epsilon: ε.
+    """
 
     first: dict[str, Tensor]
     second: dict[str, Tensor]
-    steps: int
+    counts: dict[str, Tensor]
+    decays: InitVar[tuple[float, float]] = (0.9, 0.999)
+    epsilon: InitVar[float] = 1e-8
+
+    def __post_init__(self, decays: tuple[float, float], epsilon: float) -> None:
+        self._decays, self._epsilon = decays, epsilon
+        self._leaves: dict[str, Tensor] = {}
 
     @classmethod
-    def of(cls, parameters: Parameters) -> Moments:
+    def of(cls, parameters: Parameters, decays: tuple[float, float] = (0.9, 0.999), epsilon: float = 1e-8) -> Moments:
         """Those before the first step."""
-        still = [{name: torch.zeros_like(p) for name, p in parameters.items()} for _ in range(2)]
-        return cls(still[0], still[1], 0)
+        first, second = ({name: torch.zeros_like(p) for name, p in parameters.items()} for _ in range(2))
+        counts = {name: torch.zeros((), dtype=torch.float32, device=p.device) for name, p in parameters.items()}
+        return cls(first, second, counts, decays, epsilon)
+
+    @property
+    def steps(self) -> int:
+        """How many steps there have been."""
+        return int(next(iter(self.counts.values())))
+
+    def leaves(self, parameters: Parameters) -> dict[str, Tensor]:
+        """The parameters as leaves of torch's graph, which share their storage: what moves them moves the model."""
+        known = self._leaves
+        if known.keys() != parameters.keys() or any(known[k].data_ptr() != p.data_ptr() for k, p in parameters.items()):
+            self._leaves = {name: p.detach().requires_grad_() for name, p in parameters.items()}
+        return self._leaves
+
+    @torch.no_grad()
+    def move(self, rate: float, l2: float = 0.0) -> None:
+        """One step of Adam along the gradients that the leaves hold, which are then dropped.
+
+        Args:
+            rate: the step size.
+            l2: share of every matrix that is taken off at a rate of one, apart from the gradient.
+        """
+        moved = {name: leaf for name, leaf in self._leaves.items() if leaf.grad is not None}
+        if l2:  # only matrices and kernels decay (Loshchilov and Hutter 2019), not biases
+            for leaf in moved.values():
+                if leaf.dim() > 1:
+                    leaf.mul_(1 - rate * l2)
+        adam(
+            list(moved.values()),
+            [leaf.grad for leaf in moved.values() if leaf.grad is not None],
+            [self.first[name] for name in moved],
+            [self.second[name] for name in moved],
+            [],
+            [self.counts[name] for name in moved],
+            fused=True,
+            amsgrad=False,
+            beta1=self._decays[0],
+            beta2=self._decays[1],
+            lr=rate,
+            weight_decay=0.0,
+            eps=self._epsilon,
+            maximize=False,
+        )
+        for leaf in moved.values():
+            leaf.grad = None
 
 
 def descend(
-    parameters: Parameters, objective: Callable[[Parameters], Tensor], moments: Moments, rate: float, l2: float = 0.0
+    parameters: Parameters,
+    objective: Callable[[Parameters], Tensor],
+    moments: Moments,
+    rate: float,
+    l2: float = 0.0,
+    clip: float = 0.0,
 ) -> Tensor:
     """One step of Adam on ``objective``, in place; its value before the step.
 
@@ -61,24 +129,80 @@ def descend(
         rate: the step size.
         l2: share of every matrix that is taken off at a rate of one, apart from the gradient (Loshchilov and Hutter
             2019).
+        clip: length to which a longer gradient is cut; 0 for none.
     """
-    leaves = {name: p.detach().requires_grad_() for name, p in parameters.items()}
+    leaves = moments.leaves(parameters)
     with torch.enable_grad():
         value = objective(leaves)
-        gradients = torch.autograd.grad(value, list(leaves.values()))
-    moments.steps += 1
-    step = rate / (1 - _DECAY**moments.steps)
-    root = (1 - _DECAY_OF_SQUARES**moments.steps) ** 0.5
-    with torch.no_grad():
-        for (name, p), gradient in zip(parameters.items(), gradients, strict=True):
-            first = moments.first[name].lerp_(gradient, 1 - _DECAY)
-            second = (
-                moments.second[name].mul_(_DECAY_OF_SQUARES).addcmul_(gradient, gradient, value=1 - _DECAY_OF_SQUARES)
-            )
-            if l2 and p.dim() > 1:
-                p.mul_(1 - rate * l2)
-            p.addcdiv_(first, (second.sqrt() / root).add_(_EPSILON), value=-step)
+        value.backward()
+    if clip:
+        clip_grad_norm_(leaves.values(), clip)
+    moments.move(rate, l2)
     return value.detach()
+
+
+class HasObjective(Protocol):
+    """What gradient descent asks of a model."""
+
+    params_: dict[str, Tensor]
+
+    def objective(self, batch: Tensor, params: Parameters, rng: Random) -> tuple[Tensor, dict[str, Tensor]]:
+        """What is to be made small, a scalar, and figures of the batch.
+
+        Args:
+            batch: rows (B, d).
+            params: by the names of ``params_``, to be differentiated with respect to.
+            rng: the stream to draw from.
+        """
+        ...
+
+
+@dataclass
+class Descent:
+    """What gradient descent carries from one batch to the next."""
+
+    moments: Moments
+    rng: Random
+
+
+@dataclass(kw_only=True)
+class Gradient(Principle, BaseEstimator):
+    """Adam on the model's own objective.
+
+    Args:
+        schedule: course of the learning rate over the training.
+        decay: β₁, of the average of the gradients.
+        decay_of_squares: β₂, of the average of their squares.
+        epsilon: ε, which keeps steps small where gradients vanish.
+        l2: weight decay of matrices.
+        clip: length to which a longer gradient is cut; 0 for none.
+    """
+
+    schedule: Literal["constant", "linear", "cosine"] = "linear"
+    decay: Fraction = 0.9
+    decay_of_squares: Fraction = 0.999
+    epsilon: Positive = 1e-8
+    l2: NonNegative = 0.0
+    clip: NonNegative = 0.0
+
+    def init(self, model: HasObjective, data: Tensor, rng: Random) -> Descent:
+        """The state before the first batch."""
+        return Descent(Moments.of(model.params_, (self.decay, self.decay_of_squares), self.epsilon), rng)
+
+    def step(
+        self, model: HasObjective, state: Descent, batch: Tensor, rate: float, progress: float = 0.0
+    ) -> dict[str, Tensor]:
+        """One update of all parameters from a batch (B, d), in place."""
+        figures: dict[str, Tensor] = {}
+
+        def objective(parameters: Parameters) -> Tensor:
+            value, found = model.objective(batch, parameters, state.rng)
+            figures.update((name, figure.detach()) for name, figure in found.items())
+            return value
+
+        rate *= scheduled(self.schedule, progress)
+        descend(model.params_, objective, state.moments, rate, self.l2, self.clip)
+        return figures
 
 
 class Network(Protocol):
@@ -112,7 +236,7 @@ class State:
 
 
 @dataclass(kw_only=True)
-class Discriminative(BaseEstimator):
+class Discriminative(Principle, BaseEstimator):
     """Fine-tuning of all layers together, as a classifier, by backpropagation.
 
     Args:
