@@ -20,7 +20,13 @@ from reverie.learning.contrastive import Contrastive
 from reverie.random import Random
 
 ROWS, SHAPE = 23, (3, 4)
-SMALL = {"hidden": 5, "epochs": 3, "batch_size": 6, "learning_rate": 0.1, "device": "cpu"}
+SIZES = {"hidden": 5, "components": 3, "clusters": 3, "states": 3}
+"""How large the models are, by whatever they call it."""
+SMALL = {**SIZES, "epochs": 3, "batch_size": 6, "learning_rate": 0.1, "tol": 0.0, "device": "cpu"}
+WHOLE = {"kmeans"}
+"""Models whose only batch holds all rows; others are shown a few at a time, whether or not that is an argument."""
+CERTAIN = {"naive-bayes"}
+"""Models whose learning draws nothing, so that the seed decides their draws alone."""
 # The verbs of the house. A model has those it can keep, and keeps them as this file says.
 VERBS = ("sample", "score_samples", "score", "log_likelihood", "transform", "reconstruct", "impute")
 QUICK = {"burn_in": 3}
@@ -51,9 +57,40 @@ class Case:
     def make(self, **more: Any) -> Any:
         known = {p.name for p in parameters.schema(self.cls)}
         given = {k: v for k, v in {**SMALL, **dict(self.arguments), **more}.items() if k in known}
-        if isinstance(self.cls().hidden, tuple):  # a layer's size stands for a stack of two
+        if self.name == "gaussian-rbm":  # at ten times this, with one example a batch, it says that it has diverged
+            given["learning_rate"] = more.get("learning_rate", 0.01)
+        if isinstance(getattr(self.cls(), "hidden", None), tuple):  # a layer's size stands for a stack of two
             given["hidden"] = (given["hidden"], 4)
-        return self.cls(**given)
+        model = self.cls(**given)
+        if "batch_size" not in known and self.name not in WHOLE:
+            model.batch_size = more.get("batch_size", SMALL["batch_size"])
+        return model
+
+    def fit(self, x: np.ndarray | None = None, validation: bool = False, **more: Any) -> Any:
+        """A fitted model."""
+        model, x = self.make(**more), self.x if x is None else x
+        return model.fit(x, **self.beside(model, x, validation))
+
+    def begin(self, x: np.ndarray | None = None, validation: bool = False, **more: Any) -> Any:
+        """A training that has not begun; ``.model`` is its model."""
+        model, x = self.make(**more), self.x if x is None else x
+        return model.begin(x, **self.beside(model, x, validation))
+
+    def beside(self, model: Any, x: np.ndarray, validation: bool) -> dict[str, Any]:
+        """What else learning takes: labels, of a model that learns them, and five rows to watch."""
+        y = np.arange(len(x)) % 2 if model.labels else None
+        watched = {"validation": x[:5]} if validation else {}
+        return watched if y is None else {"y": y, **watched, **({"validation_y": y[:5]} if validation else {})}
+
+    @property
+    def sequences(self) -> bool:
+        """Whether the model takes the data as 23 sequences of 3 steps."""
+        return bool(self.cls.sequences)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of an example, or of a step."""
+        return SHAPE[1:] if self.sequences else SHAPE
 
     @property
     def x(self) -> np.ndarray:
@@ -62,10 +99,19 @@ class Case:
     @property
     def binary(self) -> bool:
         """Whether the model takes zeros and ones, and its probabilities are counted."""
-        return "binarise" in {p.name for p in parameters.schema(self.cls)}
+        defaults = {p.name: p.default for p in parameters.schema(self.cls)}
+        visible = dict(self.arguments).get("visible", defaults.get("visible", "bernoulli"))
+        return "binarise" in defaults and visible == "bernoulli"
 
     def __str__(self) -> str:
         return " ".join([self.name, *(str(v) for _, v in self.arguments)]).split("(")[0]
+
+
+def asked(verb: Any, *arguments: Any, **options: Any) -> Any:
+    """What a verb says, quickly, with the options that it takes."""
+    takes = inspect.signature(verb).parameters
+    passed_on = any(p.kind is p.VAR_KEYWORD for p in takes.values())  # those of the same verb of a more general model
+    return verb(*arguments, **{k: v for k, v in {**QUICK, **options}.items() if k in takes or passed_on})
 
 
 NEEDS_LABELS = {"Discriminative"}
@@ -96,7 +142,7 @@ def principles() -> dict[str, tuple[str, Any]]:
 
 
 def cases() -> list[Case]:
-    """Each model at its defaults, with each principle, and with each protocol of binary data."""
+    """Each model at its defaults, with each principle, with bits, and with each protocol of binary data."""
     found = []
     for name in registry.names():
         found.append(Case(name))
@@ -105,7 +151,10 @@ def cases() -> list[Case]:
             if key.split()[0] == name:
                 found.append(Case(name, (argument,)))
         if "binarise" in arguments:
-            found += [Case(name, (("binarise", how),)) for how in ("threshold", 7, "fixed", "dynamic")]
+            real = not Case(name).binary
+            bits = (("visible", "bernoulli"),) if real else ()
+            found += [Case(name, bits)] if real else []
+            found += [Case(name, (*bits, ("binarise", how))) for how in ("threshold", 7, "fixed", "dynamic")]
     return found
 
 
@@ -130,9 +179,8 @@ def answers(model: Any, x: np.ndarray) -> dict[str, Any]:
     found = {}
     for verb in VERBS:
         if hasattr(model, verb):
-            ask, takes = getattr(model, verb), inspect.signature(getattr(model, verb)).parameters
-            options = {k: v for k, v in QUICK.items() if k in takes and verb != "log_likelihood"}
-            found[verb] = ask(4, **options) if verb == "sample" else ask(x, **options)
+            ask = getattr(model, verb)
+            found[verb] = ask(x) if verb == "log_likelihood" else asked(ask, 4 if verb == "sample" else x)
     return found
 
 
@@ -143,7 +191,14 @@ def assert_same_answers(one: Any, other: Any, x: np.ndarray) -> None:
         if isinstance(answer, Estimate):
             assert answer.as_dict() == second[verb].as_dict()
         else:
-            np.testing.assert_array_equal(answer, second[verb], err_msg=verb)
+            assert_same_arrays(answer, second[verb], verb)
+
+
+def assert_same_arrays(one: Any, other: Any, what: str) -> None:
+    """Sequences are compared one by one."""
+    ragged = isinstance(one, list) or (isinstance(one, np.ndarray) and one.dtype.kind == "O")
+    for a, b in zip(one, other, strict=True) if ragged else [(one, other)]:
+        np.testing.assert_array_equal(a, b, err_msg=what)
 
 
 # Fitting --------------------------------------------------------------------------------------------------------------
@@ -152,41 +207,41 @@ def assert_same_answers(one: Any, other: Any, x: np.ndarray) -> None:
 @each_case
 def test_the_same_seed_gives_the_same_bits(case):
     """And another seed other ones; what was drawn elsewhere, before or in between, does not matter."""
-    one = case.make().fit(case.x, validation=case.x[:5])
+    one = case.fit(validation=True)
     torch.rand(3)
     np.random.rand(3)
-    other = case.make().fit(case.x, validation=case.x[:5])
+    other = case.fit(validation=True)
     assert_same_model(one, other)
     assert_same_answers(one, other, case.x)
-    third = case.make(seed=1).fit(case.x, validation=case.x[:5])
+    if case.name in CERTAIN:
+        return
+    third = case.fit(validation=True, seed=1)
     assert any(not torch.equal(p, third.params_[k]) for k, p in one.params_.items())
 
 
 @each_model
 def test_the_seed_decides_where_learning_starts(case):
     """Not only the order of the batches: the first parameters too, all that are random."""
-    first, again, other = (case.make(seed=seed) for seed in (0, 0, 1))
-    for model in (first, again, other):
-        model.begin(case.x)
+    first, again, other = (case.begin(seed=seed).model for seed in (0, 0, 1))
     assert all(torch.equal(p, again.params_[k]) for k, p in first.params_.items())
-    assert any(not torch.equal(p, other.params_[k]) for k, p in first.params_.items())
+    assert case.name in CERTAIN or any(not torch.equal(p, other.params_[k]) for k, p in first.params_.items())
 
 
 @each_case
 def test_fit_returns_the_model_with_its_attributes(case):
     model = case.make()
-    assert model.fit(case.x) is model
-    assert model.shape_ == SHAPE
-    assert model.n_features_in_ == 12
+    assert model.fit(case.x, **case.beside(model, case.x, False)) is model
+    assert model.shape_ == case.shape
+    assert model.n_features_in_ == np.prod(case.shape)
     assert model.dtype_ == case.x.dtype
-    assert model.n_iter_ == len(model.history_) == model.planned_epochs
+    assert model.n_iter_ == len(model.history_) <= model.planned_epochs
     assert all(t.isfinite().all() for t in model.params_.values())
 
 
 @each_case
 def test_history_is_plain_and_its_columns_are_explained(case):
     """Each figure is a finite number that JSON keeps, and belongs to a curve of the report."""
-    model = case.make().fit(case.x, validation=case.x[:5])
+    model = case.fit(validation=True)
     assert json.loads(json.dumps(model.history_, allow_nan=False)) == model.history_
     drawn = [set(curve.columns) for curve in model.curves if set(curve.columns) & set(model.history_[0])]
     assert drawn
@@ -197,15 +252,14 @@ def test_history_is_plain_and_its_columns_are_explained(case):
 
 @each_case
 def test_training_moves_every_parameter(case):
-    model = case.make()
-    first = {k: p.clone() for k, p in model.begin(case.x).model.params_.items()}
-    model.fit(case.x)
+    first = {k: p.clone() for k, p in case.begin().model.params_.items()}
+    model = case.fit()
     assert all(not torch.equal(p, model.params_[k]) for k, p in first.items())
 
 
 @each_case
 def test_a_saved_model_is_the_same_model(case, tmp_path):
-    model = case.make().fit(case.x)
+    model = case.fit()
     model.save(tmp_path / "m")
     again = reverie.load(tmp_path / "m")
     assert type(again) is type(model)
@@ -223,7 +277,7 @@ def test_a_saved_model_is_the_same_model(case, tmp_path):
 @each_case
 def test_batches_may_be_of_any_size(case):
     for batch_size in (1, ROWS - 1, ROWS, 10 * ROWS):
-        model = case.make(batch_size=batch_size, epochs=1).fit(case.x)
+        model = case.fit(batch_size=batch_size, epochs=1)
         assert all(p.isfinite().all() for p in model.params_.values())
 
 
@@ -254,14 +308,16 @@ def test_a_resumed_training_gives_the_same_bits(case, batches, monkeypatch, tmp_
 
     What counts is bit for bit the same: parameters, buffers such as persistent chains, history, and all answers.
     """
-    whole = case.make().fit(case.x, validation=case.x[:5])
-    training = case.make().begin(case.x, case.x[:5])
+    whole = case.fit(validation=True)
+    training = case.begin(validation=True)
+    if batches >= training.steps * whole.n_iter_:
+        pytest.skip("the whole training has no more batches")
     run_batches(training, batches, monkeypatch)
     assert training.epoch * training.steps + training.step == batches
     storage.write_tensors(tmp_path / "checkpoint", training.tensors(), {})
     history = json.dumps(training.history)
-    again = case.make()
-    resumed = again.begin(case.x, case.x[:5])
+    resumed = case.begin(validation=True)
+    again = resumed.model
     saved, _, _ = storage.read_tensors(tmp_path / "checkpoint")
     resumed.restore(saved, json.loads(history))
     resumed.run()
@@ -273,26 +329,27 @@ def test_a_resumed_training_gives_the_same_bits(case, batches, monkeypatch, tmp_
 @each_case
 def test_a_resumed_training_goes_on_instead_of_starting_anew(case, monkeypatch):
     """Guards the test above: the part that is left of a resumed run has as many batches as were left, not all."""
-    training = case.make().begin(case.x)
-    run_batches(training, 7, monkeypatch)
-    resumed = case.make().begin(case.x)
+    training = case.begin()
+    first = min(7, training.steps * training.epochs - 1) if training.steps > 1 else 1
+    run_batches(training, first, monkeypatch)
+    resumed = case.begin()
     resumed.restore({k: t.clone() for k, t in training.tensors().items()}, training.history)
     steps, step = [], type(resumed.principle).step
     monkeypatch.setattr(type(resumed.principle), "step", lambda *a: steps.append(1) or step(*a))
     resumed.run()
-    assert len(steps) == resumed.steps * resumed.epochs - 7
+    assert len(steps) == resumed.steps * resumed.epoch - first
 
 
 @each_case
 def test_a_checkpoint_of_other_settings_is_refused(case):
     """Another size of the data or of the model: CorruptFileError, and no stretched tensors."""
-    saved = {k: t.clone() for k, t in case.make().begin(case.x).tensors().items()}
-    others = [(case.make(), case.x[:, :2])]
-    if "hidden" in case.make().get_params():
-        others += [(case.make(hidden=1), case.x), (case.make(hidden=6), case.x)]
-    for model, x in others:
+    saved = {k: t.clone() for k, t in case.begin().tensors().items()}
+    size = next((name for name in SIZES if name in case.make().get_params()), None)
+    others = [case.begin(case.x[:, :2, :2])]
+    others += [] if size is None else [case.begin(**{size: 1}), case.begin(**{size: 6})]
+    for training in others:
         with pytest.raises(CorruptFileError, match="does not fit this training"):
-            model.begin(x).restore(saved, [])
+            training.restore(saved, [])
 
 
 # Verbs ----------------------------------------------------------------------------------------------------------------
@@ -301,7 +358,7 @@ def test_a_checkpoint_of_other_settings_is_refused(case):
 @each_model
 def test_what_a_model_has_not_it_names_an_alternative_for(case):
     """A verb that a model cannot keep is no attribute of it, and asking for it says what there is instead."""
-    model = case.make().fit(case.x)
+    model = case.fit()
     for verb in VERBS:
         if not hasattr(model, verb):
             with pytest.raises(AttributeError, match="can "):
@@ -311,25 +368,31 @@ def test_what_a_model_has_not_it_names_an_alternative_for(case):
 
 @each_case
 def test_draws_look_like_the_data(case):
-    model = case.make().fit(case.x)
-    if hasattr(model, "sample"):
-        x = model.sample(9, **QUICK)
+    model = case.fit()
+    if case.sequences:
+        draws = asked(model.sample, 9)
+        assert {(x.shape[1:], x.dtype) for x in draws} == {(case.shape, case.x.dtype)}
+        assert_same_arrays(draws, asked(model.sample, 9), "sample")
+        assert [len(asked(model.sample, n)) for n in (0, 1, 9)] == [0, 1, 9]
+    elif hasattr(model, "sample"):
+        x = asked(model.sample, 9)
         assert (x.shape, x.dtype) == ((9, *SHAPE), case.x.dtype)
         assert np.isfinite(x).all()
-        np.testing.assert_array_equal(x, model.sample(9, **QUICK))
-        assert (x != model.sample(9, seed=5, **QUICK)).any()
+        np.testing.assert_array_equal(x, asked(model.sample, 9))
+        assert (x != asked(model.sample, 9, seed=5)).any()
         assert len(np.unique(x.reshape(9, -1), axis=0)) > 1
-        assert model.sample(1, **QUICK).shape == (1, *SHAPE)
-        assert model.sample(0, **QUICK).shape == (0, *SHAPE)
-        means = model.sample(9, mean=True, **QUICK)
-        assert (means.shape, means.dtype) == ((9, *SHAPE), np.float32)
+        assert asked(model.sample, 1).shape == (1, *SHAPE)
+        assert asked(model.sample, 0).shape == (0, *SHAPE)
+        if "mean" in inspect.signature(model.sample).parameters:
+            means = asked(model.sample, 9, mean=True)
+            assert (means.shape, means.dtype) == ((9, *SHAPE), np.float32)
         with pytest.raises(UsageError, match="n=-1"):
             model.sample(-1)
 
 
 @each_case
 def test_scores_are_one_number_an_example_and_their_mean(case):
-    model = case.make().fit(case.x)
+    model = case.fit()
     if hasattr(model, "score_samples"):
         scores = model.score_samples(case.x)
         assert (scores.shape, scores.dtype) == ((ROWS,), np.float64)
@@ -352,7 +415,7 @@ def test_scores_do_not_depend_on_the_company(case):
     """An example's score is its own, to rounding: alone, in another order, or among others."""
     if dict(case.arguments).get("binarise") in ("fixed", "dynamic"):
         return  # scored on one seeded draw of the whole array, as the protocol says
-    model = case.make().fit(case.x)
+    model = case.fit()
     if hasattr(model, "score_samples"):
         scores = model.score_samples(case.x)
         np.testing.assert_allclose(model.score_samples(case.x[::-1])[::-1], scores, atol=1e-9)
@@ -362,10 +425,10 @@ def test_scores_do_not_depend_on_the_company(case):
 @each_case
 def test_probabilities_of_everything_sum_to_one(case):
     """All 2⁸ examples of eight bits: what is called an exact log-likelihood is normalised."""
-    if not case.binary or dict(case.arguments).get("binarise") is not None:
+    if not case.binary or case.sequences or dict(case.arguments).get("binarise") is not None:
         return
     everything = (np.arange(256)[:, None] >> np.arange(8) & 1).astype(np.uint8)
-    model = case.make().fit(everything[::5])
+    model = case.fit(everything[::5])
     if hasattr(model, "score_samples") and model.log_likelihood(everything).kind == "exact":
         assert np.exp(model.score_samples(everything)).sum() == pytest.approx(1, abs=1e-9)
 
@@ -375,9 +438,9 @@ def test_the_baseline_is_the_likelihood_of_independent_columns(case):
     """By hand for bits: add-one smoothing of each column's frequency."""
     if not case.binary or dict(case.arguments).get("binarise") is not None:
         return
-    model, x = case.make().fit(case.x), case.x.reshape(ROWS, -1)
-    p = (x[:15].sum(0) + 1) / 17
-    wanted = np.where(x == 1, np.log(p), np.log1p(-p)).sum(1)
+    model, x = case.fit(), case.x.reshape(ROWS, -1, int(np.prod(case.shape)))
+    p = (x[:15].sum((0, 1)) + 1) / (15 * x.shape[1] + 2)
+    wanted = np.where(x == 1, np.log(p), np.log1p(-p)).sum((1, 2))
     found = model.baseline(case.x[:15], case.x)
     assert found.value == found.low == found.high == pytest.approx(wanted.mean())
     assert found.kind == "exact"
@@ -386,7 +449,7 @@ def test_the_baseline_is_the_likelihood_of_independent_columns(case):
 
 @each_case
 def test_features_and_reconstructions(case):
-    model = case.make().fit(case.x)
+    model = case.fit()
     if hasattr(model, "transform"):
         features = model.transform(case.x)
         assert features.shape == (ROWS, len(model.get_feature_names_out()))
@@ -399,16 +462,16 @@ def test_features_and_reconstructions(case):
 
 @each_case
 def test_gaps_are_filled_and_what_is_known_is_kept(case):
-    model = case.make().fit(case.x)
+    model = case.fit()
     if not hasattr(model, "impute"):
         return
     x = case.x.astype(np.float64)
     gaps = np.random.default_rng(1).uniform(size=x.shape) < 0.3
-    filled = model.impute(np.where(gaps, np.nan, x), **QUICK)
+    filled = asked(model.impute, np.where(gaps, np.nan, x))
     assert (filled.shape, filled.dtype) == (x.shape, case.x.dtype)
-    whole = model.impute(x, **QUICK)
+    whole = asked(model.impute, x)
     np.testing.assert_array_equal(filled[~gaps], whole[~gaps])
-    all_gaps = model.impute(np.full_like(x, np.nan), **QUICK)
+    all_gaps = asked(model.impute, np.full_like(x, np.nan))
     assert np.isfinite(all_gaps).all()
 
 
@@ -426,11 +489,11 @@ def test_bad_data_are_refused(case, bad):
         "flat": case.x.reshape(-1),
     }[bad]
     with pytest.raises(DataError) as caught:
-        case.make().fit(x)
+        case.fit(x)
     assert "\n" not in str(caught.value)
-    model = case.make().fit(case.x)
+    model = case.fit()
     for verb in ("score_samples", "transform", "reconstruct"):
-        if hasattr(model, verb):
+        if hasattr(model, verb) and not (bad == "nan" and model.gaps):  # a column without any value is refused in fit
             with pytest.raises(DataError):
                 getattr(model, verb)(x)
 
@@ -438,9 +501,9 @@ def test_bad_data_are_refused(case, bad):
 @each_model
 def test_bad_arguments_are_refused_at_fit(case):
     for name, value in (("epochs", 0), ("batch_size", 2.5), ("learning_rate", -1.0), ("device", "tpu"), ("seed", "x")):
-        model = case.make(**{name: value})
-        with pytest.raises(UsageError, match=name):
-            model.fit(case.x)
+        if name in case.make().get_params():
+            with pytest.raises(UsageError, match=name):
+                case.fit(**{name: value})
 
 
 # What else is asked of a model ----------------------------------------------------------------------------------------
@@ -449,9 +512,9 @@ def test_bad_arguments_are_refused_at_fit(case):
 @each_model
 def test_protocols_are_kept_by_those_who_claim_them(case):
     """A model that learns by contrast has statistics, one that learns exactly can be enumerated, in their shapes."""
-    model = case.make().fit(case.x)
-    v = model.seen(case.x.reshape(ROWS, -1), Random())
+    model = case.fit()
     if isinstance(model.principle(), Contrastive):
+        v = model.seen(case.x.reshape(ROWS, -1), Random())
         assert isinstance(model, HasStatistics)
         phase, chain = model.clamped(v, Random())
         statistics = phase.statistics
@@ -473,14 +536,14 @@ def test_protocols_are_kept_by_those_who_claim_them(case):
 
 @each_case
 def test_pictures_show_the_data_s_shape(case):
-    model = case.make().fit(case.x)
+    model = case.fit()
     for picture in model.pictures(case.x, Random()):
         assert picture.images.shape[1:] == SHAPE
         assert np.isfinite(picture.images).all()
         assert picture.title
         assert picture.caption
         assert picture.columns >= 1
-    assert case.make().fit(case.x.reshape(ROWS, -1)).pictures(case.x.reshape(ROWS, -1), Random()) == []
+    assert case.fit(case.x.reshape(ROWS, -1)).pictures(case.x.reshape(ROWS, -1), Random()) == []
 
 
 @each_model

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from reverie import CD, RBM, data, run
+from reverie import CD, RBM, Exact, data, run
 from reverie.errors import CorruptFileError, DataError, Interrupted, UsageError
 from reverie.run import Run
 
@@ -60,6 +60,20 @@ def test_a_stopped_run_goes_on_to_the_same_files(bars, tmp_path):
         assert (halves.path / name).read_bytes() == (whole.path / name).read_bytes(), name
     assert halves.config.status == "finished"
     assert not list((halves.path / "checkpoints").glob(".*"))
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_training_refused_at_its_first_batch_leaves_nothing_in_the_way(there, bars, tmp_path):
+    if there:
+        (tmp_path / "run").mkdir()
+    digits = data.load("digits", limit=20)
+    with pytest.raises(UsageError, match="too many here"):
+        run.fit(RBM(40, epochs=1, learning=Exact(), binarise="threshold", device="cpu"), digits, tmp_path / "run")
+    assert (tmp_path / "run").exists() == there
+    assert fit(bars, tmp_path / "run").config.status == "finished"
+    with pytest.raises(UsageError, match="not empty"):
+        run.fit(machine(), bars, tmp_path / "run")
+    assert Run.open(tmp_path / "run").config.status == "finished"
 
 
 def test_a_finished_run_has_nothing_to_go_on_with(bars, tmp_path):

@@ -13,6 +13,14 @@ _HOMES = {
     "DeepBeliefNetwork": "reverie.models.dbn",
     "UpDown": "reverie.learning.wake_sleep",
     "Discriminative": "reverie.learning.gradient",
+    "KMeans": "reverie.models.kmeans",
+    "HMM": "reverie.models.hmm",
+    "Mixture": "reverie.models.mixture",
+    "Autoencoder": "reverie.models.autoencoder",
+    "VAE": "reverie.models.vae",
+    "Gradient": "reverie.learning.gradient",
+    "NaiveBayes": "reverie.models.naive_bayes",
+    "GenerativeClassifier": "reverie.classifier",
     "RBM": "reverie.models.rbm",
     "CD": "reverie.learning.contrastive",
     "PCD": "reverie.learning.contrastive",
@@ -26,15 +34,23 @@ _HOMES = {
 }
 __all__ = [
     "CD",
+    "HMM",
     "PCD",
     "PT",
     "RBM",
+    "VAE",
+    "Autoencoder",
     "BoltzmannMachine",
     "DeepBeliefNetwork",
     "Discriminative",
     "Estimate",
     "Exact",
     "GaussianBernoulliRBM",
+    "GenerativeClassifier",
+    "Gradient",
+    "KMeans",
+    "Mixture",
+    "NaiveBayes",
     "ReverieError",
     "Run",
     "Trajectory",
@@ -44,16 +60,23 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from reverie.classifier import GenerativeClassifier
     from reverie.contract import Estimate
     from reverie.energy import Trajectory
     from reverie.errors import ReverieError
     from reverie.learning.contrastive import CD, PCD, PT, Exact
-    from reverie.learning.gradient import Discriminative
+    from reverie.learning.gradient import Discriminative, Gradient
     from reverie.learning.wake_sleep import UpDown
+    from reverie.models.autoencoder import Autoencoder
     from reverie.models.boltzmann import BoltzmannMachine
     from reverie.models.dbn import DeepBeliefNetwork
     from reverie.models.gaussian_rbm import GaussianBernoulliRBM
+    from reverie.models.hmm import HMM
+    from reverie.models.kmeans import KMeans
+    from reverie.models.mixture import Mixture
+    from reverie.models.naive_bayes import NaiveBayes
     from reverie.models.rbm import RBM
+    from reverie.models.vae import VAE
     from reverie.registry import load
     from reverie.run import Run
 

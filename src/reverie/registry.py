@@ -13,6 +13,26 @@ if TYPE_CHECKING:
     from reverie.model import Model
 
 _MODELS = {
+    "kmeans": (
+        "reverie.models.kmeans",
+        "KMeans",
+        "k-means, and the exact density of the isotropic mixture that it stands for",
+    ),
+    "mixture": (
+        "reverie.models.mixture",
+        "Mixture",
+        "mixture of components over binary, real, categorical or mixed columns, trained by expectation-maximisation",
+    ),
+    "naive-bayes": (
+        "reverie.models.naive_bayes",
+        "NaiveBayes",
+        "naive Bayes: a label, and columns that know of each other only through it; p(x, y) in one step",
+    ),
+    "hmm": (
+        "reverie.models.hmm",
+        "HMM",
+        "hidden Markov model of sequences, of any kind of columns, trained by expectation-maximisation",
+    ),
     "boltzmann": (
         "reverie.models.boltzmann",
         "BoltzmannMachine",
@@ -32,6 +52,16 @@ _MODELS = {
         "reverie.models.dbn",
         "DeepBeliefNetwork",
         "deep belief network: RBMs stacked and trained layer by layer, then fine-tuned",
+    ),
+    "autoencoder": (
+        "reverie.models.autoencoder",
+        "Autoencoder",
+        "autoencoder: a code from which the example can be made again; plain, denoising, sparse, contractive or tied",
+    ),
+    "vae": (
+        "reverie.models.vae",
+        "VAE",
+        "variational autoencoder: a normal latent and a network that makes an example of it, trained by a lower bound",
     ),
 }
 

@@ -6,7 +6,7 @@ report and command line share.
 ``history.jsonl``   a line an epoch, deterministic figures      (``clock.jsonl``: its wall time)
 ``checkpoints/``    all that decides the rest of the training, the latest two
 ``model/``          the fitted model
-``samples.png``     draws from it
+``samples.png``     draws from it, where it can draw
 ``evidence.json``   the figures of :func:`evaluate`
 ``report.html``     the page for people
 ==================  ================================================================================================
@@ -21,6 +21,7 @@ import json
 import math
 import platform
 import shlex
+import shutil
 import signal
 import threading
 import time
@@ -35,10 +36,10 @@ import torch
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from reverie import __version__, data, files, parameters, registry, storage
-from reverie.data import Dataset
+from reverie.data import Dataset, Schema
 from reverie.errors import CorruptFileError, DataError, DivergedError, Interrupted, UsageError
 from reverie.evidence.likelihood import Report
-from reverie.evidence.summary import Evidence, gather, verdict
+from reverie.evidence.summary import Evidence, gather, share_seen, verdict
 from reverie.learning.loop import Listener, Progress, Training
 from reverie.model import Model
 from reverie.units import Bernoulli
@@ -72,6 +73,13 @@ class DataConfig(_Strict):
     problems: list[str]
     facts: dict[str, float | str]
     options: dict[str, Any]
+    table: dict[str, Any] | None = None
+    alphabet: list[str] = []
+
+    @property
+    def table_schema(self) -> Schema | None:
+        """What the columns of a table are."""
+        return None if self.table is None else Schema.from_json(self.table)
 
 
 class RunConfig(_Strict):
@@ -115,7 +123,9 @@ class Run:
 
     def model(self) -> Model:
         """The fitted model, verified."""
-        return registry.load(self.path / "model")
+        model = registry.load(self.path / "model")
+        model.columns_ = tuple(self.config.data.columns)
+        return model
 
     def unfitted(self) -> Model:
         """An estimator with the arguments of the run."""
@@ -194,7 +204,7 @@ def fit(
         listeners: hear of the progress.
 
     Raises:
-        UsageError: ``out`` holds something already.
+        UsageError: ``out`` holds something already, or the very first batch was refused; there is then no folder.
         Interrupted: stopped by Ctrl-C, after saving; :func:`resume` goes on.
         DivergedError: after saving the last finite parameters.
     """
@@ -204,8 +214,9 @@ def fit(
         raise UsageError(f"{out}: the folder exists and is not empty; {hint}")
     training = _begin(model, dataset)
     run = Run(out, _config(model, dataset, dict(options or {}), command))
-    run._write_config(status="training")
-    return _train(run, model, dataset, training, time_limit, listeners)
+    with _nothing_left_of_nothing(out, training):
+        run._write_config(status="training")
+        return _train(run, model, dataset, training, time_limit, listeners)
 
 
 def resume(
@@ -254,7 +265,9 @@ def resume(
 
 
 def evaluate(run: Run, *, report: Report | None = None) -> Evidence:
-    """How likely unseen data are under the run's model, beside a baseline and, where it is known, the ceiling.
+    """How likely held-out data are under the run's model, beside a baseline and, where it is known, the ceiling.
+
+    A model that classifies also says what share of their labels it gets wrong.
 
     The test split is touched here and only here, and only once: a second call returns what the first one found.
 
@@ -269,8 +282,10 @@ def evaluate(run: Run, *, report: Report | None = None) -> Evidence:
         return found
     dataset = run.dataset()
     splits = {"test": dataset.test.x, "validation": dataset.validation.x, "train": dataset.train.x}
-    figures = tuple(gather(model, splits, dataset.protocol, dataset.facts, report))
-    evidence = Evidence(figures, verdict(figures), digest)
+    labels = {"test": dataset.test.y, "validation": dataset.validation.y, "train": dataset.train.y}
+    figures = tuple(gather(model, splits, dataset.protocol, dataset.facts, report, labels))
+    seen = {name: share_seen(splits["train"], x) for name, x in splits.items() if name != "train" and len(x)}
+    evidence = Evidence(figures, verdict(figures, seen), digest, seen)
     files.write_atomic(run.path / "evidence.json", TypeAdapter(Evidence).dump_json(evidence, indent=2) + b"\n")
     # log Z took its time: keep it with the model. It does not change the parameters, so the checksum stays.
     model.save(run.path / "model")
@@ -311,7 +326,8 @@ def _train(
     status: Status = "finished" if training.done else "interrupted" if training.stop == "interrupted" else "time limit"
     if status != "interrupted":
         model.end(training)
-        draw_samples(run, model)
+        if hasattr(model, "sample") and not model.sequences:
+            draw_samples(run, model)
     _save(run, model, training, status)
     if status == "interrupted":
         raise Interrupted(
@@ -319,6 +335,23 @@ def _train(
             f"`{shlex.join(['reverie', 'fit', '--resume', '--out', str(run.path)])}`"
         )
     return run
+
+
+@contextmanager
+def _nothing_left_of_nothing(out: Path, training: Training) -> Iterator[None]:
+    """Leave the new folder ``out`` as it was before where a training fails in its first batch: it has nothing to go on
+    with, and would only be in the way of the next attempt."""
+    there = out.exists()
+    try:
+        yield
+    except DivergedError:
+        raise  # its parameters are saved, to be looked at
+    except Exception:
+        if (training.epoch, training.step) == (0, 0):
+            shutil.rmtree(out, ignore_errors=True)
+            if there:
+                out.mkdir(exist_ok=True)
+        raise
 
 
 def _save(run: Run, model: Model, training: Training, status: Status) -> None:
@@ -395,8 +428,18 @@ def _begin(model: Model, dataset: Dataset) -> Training:
     """A training that has not begun, with the labels where the model learns them.
 
     Raises:
-        DataError: it does, and the data have none.
+        DataError: it does, and the data have none; or the data are sequences and the model is not of such, or the
+            other way round.
     """
+    if model.sequences != (dataset.kind == "sequences"):
+        if model.sequences:
+            raise DataError(
+                f"{dataset.source}: holds {dataset.kind}, but a model of the kind {model.name} learns sequences: give "
+                "a text or JSON lines file, or say which column of a table tells sequences apart (sequence=)"
+            )
+        raise DataError(
+            f"{dataset.source}: holds sequences, which a model of the kind {model.name} cannot learn; hmm can"
+        )
     if not model.labels:
         return model.begin(dataset.train.x, dataset.validation.x)
     if dataset.train.y is None:
@@ -439,6 +482,8 @@ def _config(model: Model, dataset: Dataset, options: dict[str, Any], command: Se
             problems=list(dataset.problems),
             facts=dict(dataset.facts),
             options=options,
+            table=None if dataset.schema is None else dataset.schema.to_json(),
+            alphabet=list(dataset.alphabet),
         ),
         device=str(next(iter(model.params_.values())).device),
         command=list(command),

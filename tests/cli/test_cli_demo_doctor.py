@@ -25,7 +25,7 @@ def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_the_demo_shows_figures_and_pictures(invoke: Invoke) -> None:
     outcome = invoke("demo")
     assert outcome.code == 0, outcome.err
-    assert "log-likelihood of 360 unseen digits" in outcome.out
+    assert "log-likelihood of 360 test digits" in outcome.out
     assert "independent pixels" in outcome.out
     for name in ("samples.png", "report.html"):
         assert str(Path("demo") / name) in outcome.out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import math
@@ -15,6 +16,7 @@ import pytest
 from reverie.cli import application, options, output, progress
 from reverie.contract import Curve
 from reverie.errors import UsageError
+from reverie.learning.loop import Progress
 
 CURVES = (
     Curve("Free energy", {"train_free_energy": "t", "validation_free_energy": "v"}, "nats"),
@@ -32,7 +34,7 @@ class Terminal(io.StringIO):
 def event(epoch: int, step: int, done: bool, epochs: int = 3) -> Any:
     training = SimpleNamespace(batch_size=10, model=SimpleNamespace(curves=CURVES))
     metrics = {"train_pl": -3.0, "validation_pl": -4.0} if epoch else {}
-    return SimpleNamespace(
+    return Progress(
         training=training, epoch=epoch, epochs=epochs, step=step, steps=5, seconds=1.0, rate=20.0, left=90.0,
         metrics=metrics, epoch_done=done,
     )  # fmt: skip
@@ -86,6 +88,15 @@ def test_lines_are_at_most_one_a_second(monkeypatch: pytest.MonkeyPatch, capsys:
     assert 9 <= len(lines) <= 12
     assert lines[0] == "epoch 1/100  200 examples/s  1:30 left  validation pseudo-likelihood -4.00"
     assert lines[-1].startswith("epoch 100/100")
+
+
+def test_a_stage_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress.training(output.Output(as_json=False)) as listener:
+        listener(dataclasses.replace(event(3, 0, True), stage="layer 2 of 3"))
+    assert capsys.readouterr().err.startswith("epoch 3/3  layer 2 of 3  200 examples/s  ")
+    with progress.training(output.Output(as_json=True)) as listener:
+        listener(dataclasses.replace(event(3, 0, True), stage="layer 2 of 3"))
+    assert json.loads(capsys.readouterr().out)["stage"] == "layer 2 of 3"
 
 
 def test_a_long_epoch_is_heard_of(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pyarrow import parquet
 
 from reverie import data, registry
 from reverie.run import Run
@@ -204,7 +205,7 @@ def test_models(invoke: Invoke) -> None:
 def test_the_example_of_every_model_works(name: str, invoke: Invoke, tmp_path: Path) -> None:
     """As it is printed, with an epoch instead of many."""
     example = shlex.split(invoke("models", name, "--json").events[-1]["example"])
-    assert example[:4] == ["reverie", "fit", name, "digits"]
+    assert example[:4] == ["reverie", "fit", name, "words" if registry.get(name).sequences else "digits"]
     assert f"For example: {shlex.join(example)}\n" in invoke("models", name).out
     words = [str(tmp_path / "run") if word == "run" else word for word in example[1:]]
     outcome = invoke(*words, "--set", "epochs=1", "--limit", 50)
@@ -310,6 +311,38 @@ def test_predictions_are_in_the_order_of_the_data(invoke: Invoke, labelled: Path
     assert table[:, 1:] == pytest.approx(model.predict_proba(x))
 
 
+def test_the_evidence_of_a_classifier_has_its_errors(invoke: Invoke, labelled: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(labelled, tmp_path / "run"))
+    outcome = invoke("evaluate", run)
+    assert outcome.code == 0, outcome.err
+    test = Run.open(run).dataset().test
+    wrong = float((Run.open(run).model().predict(test.x) != test.y).mean())
+    assert f"{wrong:.2%}" in next(line for line in outcome.out.splitlines() if "classification error" in line)
+    assert f"gets {wrong:.1%} of the labels wrong (95% interval" in outcome.out
+    figures = {(f["name"], f["split"]): f for f in invoke("evaluate", run, "--json").events[-1]["figures"]}
+    estimate = figures["classification error", "test"]["estimate"]
+    assert (estimate["value"], estimate["n"], estimate["unit"]) == (wrong, len(test.y), "share of examples")
+    assert estimate["low"] <= wrong <= estimate["high"]
+    assert figures["commonest label", "test"]["estimate"]["value"] > 0.3
+    assert invoke("report", run).code == 0
+    page = (run / "report.html").read_text()
+    assert f">{100 * wrong:.2f}%</data>" in page
+
+
+def test_the_evidence_of_a_network_that_only_classifies(invoke: Invoke, labelled: Path, tmp_path: Path) -> None:
+    from reverie import DeepBeliefNetwork, Discriminative
+    from reverie.run import fit
+
+    network = DeepBeliefNetwork((4,), labels=True, pretrain=False, finetune=Discriminative(epochs=1), device="cpu")
+    fit(network, data.load(labelled.parent / "halves.npz"), tmp_path / "run")
+    outcome = invoke("evaluate", tmp_path / "run")
+    assert outcome.code == 0, outcome.err
+    assert "log-likelihood" not in outcome.out
+    assert "the model gets" in outcome.out
+    assert invoke("report", tmp_path / "run").code == 0
+    assert invoke("evaluate", tmp_path / "run", "--at-least", -3).code == 7
+
+
 def test_examples_without_labels_are_only_predicted(invoke: Invoke, labelled: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.load(labelled.parent / "halves.npz")["x"][:5])
     outcome = invoke("predict", labelled, tmp_path / "x.npy", "--out", tmp_path / "labels.npy")
@@ -319,19 +352,31 @@ def test_examples_without_labels_are_only_predicted(invoke: Invoke, labelled: Pa
     assert outcome.events[-1]["agree"] is None
 
 
-def test_classes_that_are_words_are_written_as_places(invoke: Invoke, tmp_path: Path) -> None:
+def test_classes_that_are_words_come_back_as_words(invoke: Invoke, tmp_path: Path) -> None:
     from reverie import RBM
     from reverie.run import fit
 
     x, words = np.tile(np.eye(4, dtype=np.uint8)[:, None], (20, 4, 1)), ["cat", "dog", "cat", "dog"] * 20
     np.savez(tmp_path / "pets.npz", x=x, y=np.array(words))
     run = fit(RBM(3, epochs=2, labels=True), data.load(tmp_path / "pets.npz"), tmp_path / "run")
-    outcome = invoke("predict", tmp_path / "run", tmp_path / "pets.npz", "--out", tmp_path / "labels.csv")
-    assert outcome.code == 0, outcome.err
-    assert "its place, from 0, among cat, dog" in outcome.out
-    found = np.loadtxt(tmp_path / "labels.csv", skiprows=1).astype(int)
-    assert np.array_equal(np.array(["cat", "dog"])[found], run.model().predict(x))
-    assert invoke("sample", tmp_path / "run", "--label", "dog", "-n", 2, "--out", tmp_path / "a.npy").code == 0
+    found = run.model().predict(x)
+    predict = ("predict", tmp_path / "run", tmp_path / "pets.npz", "--out")
+    for name in ("labels.csv", "labels.npy", "labels.npz", "labels.parquet"):
+        outcome = invoke(*predict, tmp_path / name)
+        assert outcome.code == 0, outcome.err
+    assert (tmp_path / "labels.csv").read_text().splitlines() == ["label", *found]
+    assert np.array_equal(np.load(tmp_path / "labels.npy"), found)
+    assert np.array_equal(np.load(tmp_path / "labels.npz")["y"], found)
+    assert parquet.read_table(tmp_path / "labels.parquet").to_pydict() == {"label": found.tolist()}
+    assert invoke(*predict, tmp_path / "p.csv", "--probabilities").code == 0
+    header, first, *_ = (tmp_path / "p.csv").read_text().splitlines()
+    assert header == "label,p_cat,p_dog"
+    assert first.startswith(f"{found[0]},0.")
+    outcome = invoke(*predict, tmp_path / "p.npy", "--probabilities")
+    assert outcome.code == 2
+    assert "write .csv" in outcome.error
+    outcome = invoke("sample", tmp_path / "run", "--label", "dog", "-n", 2, "--out", tmp_path / "a.npy", "--json")
+    assert outcome.events[-1]["label"] == "dog"
 
 
 @pytest.mark.parametrize("model", ["boltzmann", "gaussian-rbm"])
@@ -357,6 +402,16 @@ def test_tables_are_not_written_as_images(invoke: Invoke, labelled: Path, tmp_pa
             outcome = invoke(command, labelled, labelled.parent / "halves.npz", "--out", tmp_path / name)
             assert outcome.code == 2
             assert ".parquet" in outcome.error
+
+
+@pytest.mark.filterwarnings("default")  # the command line shows what the tests take for an error
+def test_another_value_in_a_constant_column_is_told_of_by_its_name(invoke: Invoke, table: Path, tmp_path: Path) -> None:
+    (tmp_path / "new.csv").write_text("height,site,weight\n171.3,4,70.2\n")
+    outcome = invoke("encode", table, tmp_path / "new.csv", "--out", tmp_path / "h.npy")
+    assert outcome.code == 0
+    assert outcome.err.startswith("reverie: warning: column site held one value throughout training and another here")
+    assert outcome.err.count("\n") == 1
+    assert "column site constant and set apart" in Run.open(table).model().base_measure
 
 
 def test_a_table_is_not_drawn_as_images(invoke: Invoke, table: Path, tmp_path: Path) -> None:

@@ -503,7 +503,7 @@ def test_real_values_say_their_measure_and_have_no_empty_panels(tmp_path: Path) 
     run = fit(registry.get("gaussian-rbm")(hidden=3, epochs=2), data.load(tmp_path / "grey.npy"), tmp_path / "run")
     text = report.build(run)
     page = Page(text)
-    assert "Lebesgue measure on R^11 in the data's own units, 1 constant columns set apart" in page.text
+    assert "Lebesgue measure on R^11 in the data's own units, column 0 constant and set apart" in page.text
     assert "deals in zeros and ones" not in page.text
     assert "Draws of each class" not in page.text
     assert "Energy landscape" not in page.text

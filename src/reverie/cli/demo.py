@@ -48,7 +48,7 @@ def demo(
     from reverie import run as runs
 
     output = Output(as_json)
-    folder = _free(Path("demo")) if out is None else out
+    folder = free(Path("demo")) if out is None else out
     check_new(folder)
     model, loading = build(DEMO["model"], DEMO["parameters"]), {"seed": 0}
     dataset = load(output, DEMO["data"], loading)
@@ -70,7 +70,7 @@ def _show(output: Output, run: Run, page: Path) -> None:
         ("restricted Boltzmann machine", f"{model.estimate.value:.2f}", model.estimate.kind),
         ("independent pixels", f"{floor.estimate.value:.2f}", floor.estimate.kind),
     ]
-    output.line(f"log-likelihood of {model.estimate.n:,} unseen digits, {model.estimate.unit} (higher is better)")
+    output.line(f"log-likelihood of {model.estimate.n:,} test digits, {model.estimate.unit} (higher is better)")
     output.table(rows)
     output.line()
     output.line(evidence.verdict)
@@ -87,7 +87,7 @@ def _show(output: Output, run: Run, page: Path) -> None:
     )
 
 
-def _free(path: Path) -> Path:
+def free(path: Path) -> Path:
     """``path``, or the first of ``path-2``, ``path-3`` … that is not there yet."""
     return next(candidate for candidate in _candidates(path) if not candidate.exists())
 

@@ -89,7 +89,7 @@ def fit(
     """
     output = Output(as_json)
     limit_seconds = None if time_limit is None else options.seconds(time_limit)
-    given = _settings(settings or [], config, seed, device)
+    given = parsed_settings(settings or [], config, seed, device)
     if resume:
         run = _go_on(output, out, model, data, given, loading, limit_seconds)
     else:
@@ -188,7 +188,7 @@ def facts_of_training(run: Run) -> list[tuple[str, str]]:
     )
     figure = progress.live_figure(registry.get(config.model).curves, facts["metrics"])
     rows = [
-        ("model", f"{config.model} ({arguments})"),
+        ("model", f"{config.model} ({arguments})" if arguments else config.model),
         ("data", f"{config.data.name}: {counts}"),
         (
             "epochs",
@@ -208,15 +208,23 @@ def _summary(run: Run, facts: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _next(run: Run) -> list[tuple[str, str]]:
     """Commands to try, and what they are for."""
+    from reverie import registry
+
     folder = shlex.quote(str(run.path))
     commands = [
-        (f"reverie evaluate {folder}", "how likely unseen data are under it"),
+        (f"reverie evaluate {folder}", "how likely test data are under it"),
         (f"reverie sample {folder} -n 64 --out samples.png", "dream new examples"),
         (f"reverie report {folder}", "the page that shows it all"),
     ]
     if run.config.status == "time limit":
         commands.insert(0, (f"reverie fit --resume --out {folder}", "go on to the last epoch"))
-    if len(run.config.data.shape) < 2:
+    if not (run.path / "samples.png").exists():  # a model that only classifies
+        commands[-2] = (f"reverie predict {folder} NEW --out labels.csv", "label new examples")
+        if not hasattr(registry.get(run.config.model), "sample"):
+            commands[-2] = (f"reverie encode {folder} NEW --out codes.npy", "the codes of new examples")
+        if run.config.data.kind == "sequences":
+            commands[-2] = (f"reverie sample {folder} -n 20", "dream new sequences")
+    elif len(run.config.data.shape) < 2:
         commands[-2] = (f"reverie sample {folder} -n 64 --out samples.csv", "dream new examples")
     return commands
 
@@ -233,11 +241,27 @@ def _start(
     """Train the model ``what[0]`` on the data ``what[1]`` into a new folder."""
     from reverie import run as runs
 
-    model, dataset = build(what[0], given), load(output, what[1], loading)
+    build(what[0], given)  # bad settings are refused before data are read
+    dataset = load(output, what[1], loading)
+    model = build(what[0], {**suited(what[0], dataset, given), **given})
     with memory_advice(model.batch_size), _as_options(), progress.training(output) as listener:
         return runs.fit(
             model, dataset, out, options=loading, command=command, time_limit=time_limit, listeners=[listener]
         )
+
+
+def suited(name: str, dataset: Dataset, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What the data know of themselves, for a model that can be told it and has not been told otherwise: the kinds of a
+    table's columns, the size of an alphabet."""
+    from reverie import parameters, registry
+
+    known = {parameter.name for parameter in parameters.schema(registry.get(name))}
+    if dataset.alphabet and "symbols" in known and "symbols" not in given:
+        return {"symbols": len(dataset.alphabet)}
+    if dataset.schema is None or "visible" not in known or {"visible", "binarise"} & given.keys():
+        return {}
+    kinds = dataset.schema.visible
+    return {"visible": kinds[0] if len(set(kinds)) == 1 else kinds}
 
 
 def _go_on(
@@ -286,7 +310,7 @@ def _required(model: str | None, data: str | None) -> tuple[str, str]:
     return model, data
 
 
-def _settings(texts: Iterable[str], config: Path | None, seed: int | None, device: str | None) -> dict[str, Any]:
+def parsed_settings(texts: Iterable[str], config: Path | None, seed: int | None, device: str | None) -> dict[str, Any]:
     """Arguments by their dotted names: the file's, then ``--set``, then the options that have names of their own."""
     given = {} if config is None else _dotted(_read_toml(config))
     for text in texts:

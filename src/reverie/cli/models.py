@@ -35,7 +35,8 @@ def models(
 def _describe(output: Output, name: str) -> None:
     from reverie import parameters, registry
 
-    arguments = parameters.schema(registry.get(name))
+    cls = registry.get(name)
+    arguments = parameters.schema(cls)
     output.line(f"{name}: {registry.names()[name]}", style="bold")
     _section(output, "--set", arguments)
     for argument in arguments:
@@ -44,7 +45,7 @@ def _describe(output: Output, name: str) -> None:
             output.line(f"{argument.name}={choice.__name__}: {_summary(choice)}", style="bold")
             _section(output, f"--set {argument.name}={choice.__name__} --set", parameters.schema(choice), argument.name)
     output.line()
-    output.line(f"For example: {example(name, arguments)}")
+    output.line(f"For example: {example(name, arguments, cls.sequences)}")
     output.result(
         name=name,
         about=registry.names()[name],
@@ -54,16 +55,25 @@ def _describe(output: Output, name: str) -> None:
             for a in arguments
             if a.choices
         },
-        example=example(name, arguments),
+        example=example(name, arguments, cls.sequences),
     )
 
 
-def example(name: str, arguments: list[Parameter]) -> str:
+def example(name: str, arguments: list[Parameter], sequences: bool) -> str:
     """A command that works as it is, within seconds: a small model, and batches that suit the few bundled digits."""
-    first = arguments[0]
-    small = "64,32" if isinstance(first.default, tuple) else "64"
-    words = ["reverie fit", name, "digits --out run", f"--set {first.name}={small}", "--set batch_size=10"]
-    if any(argument.name == "binarise" for argument in arguments):
+    if sequences:
+        return f"reverie fit {name} words --out run --set {arguments[0].name}=10 --set epochs=20"
+    first, known = arguments[0], {argument.name for argument in arguments}
+    words = ["reverie fit", name, "digits --out run"]
+    if isinstance(first.default, int | tuple):
+        words.append(
+            f"--set {first.name}={'64,32' if isinstance(first.default, tuple) else 64 if 'hidden' in known else 20}"
+        )
+    if "batch_size" in known:
+        words.append("--set batch_size=10")
+    if next((a.default for a in arguments if a.name == "visible"), "bernoulli") != "bernoulli":
+        words.append("--set visible=bernoulli")
+    if "binarise" in known:
         words.append("--set binarise=threshold")
     return " ".join(words)
 

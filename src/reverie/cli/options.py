@@ -20,7 +20,8 @@ DataSource = Annotated[
     str,
     typer.Argument(
         metavar="DATA",
-        help="A name from `reverie data list`, or a .npy, .npz, IDX, CSV or Parquet file or image folder.",
+        help="A name from `reverie data list`, or a .npy, .npz, IDX, CSV, Parquet, .txt or .jsonl file or image "
+        "folder.",
     ),
 ]
 OutFile = Annotated[
@@ -29,7 +30,19 @@ OutFile = Annotated[
         "--out",
         "-o",
         metavar="FILE",
-        help="A .npy, .npz, .csv, .tsv or .parquet file; for images also a .png sheet or, without an ending, a folder.",
+        help="A .npy, .npz, .csv, .tsv, .parquet or .jsonl file; for images also a .png sheet or, without an ending, a "
+        "folder; for text also .txt.",
+    ),
+]
+OutOrShown = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="FILE",
+        help="A .npy, .npz, .csv, .tsv, .parquet or .jsonl file; for images also a .png sheet or, without an ending, a "
+        "folder; for text also .txt. Without it, draws are shown, if they can be read.",
+        show_default="shown",
     ),
 ]
 OutTable = Annotated[
@@ -78,6 +91,31 @@ Strict = Annotated[
 Limit = Annotated[
     int | None, typer.Option("--limit", metavar="N", min=1, help="Learn from the first N training examples only.")
 ]
+Target = Annotated[
+    str | None, typer.Option("--target", metavar="COLUMN", help="The column of a table that holds the labels.")
+]
+SchemaFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--schema",
+        metavar="FILE",
+        help="JSON or TOML that says what the columns of a table are, where what is inferred is wrong.",
+    ),
+]
+Sequence = Annotated[
+    str | None,
+    typer.Option(
+        "--sequence",
+        metavar="COLUMN",
+        help="The column that says to which sequence a row belongs; rows are then steps of sequences.",
+    ),
+]
+Time = Annotated[
+    str | None,
+    typer.Option(
+        "--time", metavar="COLUMN", help="The column that orders the steps.", show_default="the order of the file"
+    ),
+]
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -99,6 +137,10 @@ _LOADING = {
     "size": Size,
     "colour": Colour,
     "strict": Strict,
+    "target": Target,
+    "schema": SchemaFile,
+    "sequence": Sequence,
+    "time": Time,
 }
 
 
@@ -131,7 +173,13 @@ def reads_data(command: Callable[..., None]) -> Callable[..., None]:
 def _loading(given: dict[str, Any]) -> Loading:
     names = {"split_seed": "seed"}
     found = {names.get(name, name): value for name, value in given.items() if value is not None}
-    return {**found, "test": fraction_or_path(found["test"])} if "test" in found else found
+    if "test" in found:
+        found["test"] = fraction_or_path(found["test"])
+    if "schema" in found:
+        from reverie import data
+
+        found["schema"] = data.read_schema(found["schema"])  # what it says now, whatever becomes of the file
+    return found
 
 
 def show_help_alone(ctx: typer.Context) -> None:

@@ -84,6 +84,7 @@ class _Events:
             return
         self.last = now
         fields = {name: getattr(event, name) for name in ("epoch", "epochs", "seconds", "rate", "left", "metrics")}
+        fields |= {"stage": event.stage} if event.stage else {}
         if event.epoch_done:
             self.out.event("epoch", **fields)
         else:
@@ -106,7 +107,7 @@ class _Lines:
             return
         self.last = now
         within = "" if event.epoch_done else f", {event.step / event.steps:.0%} of it"
-        parts = [position(event) + within, _speed(event), f"{duration(event.left)} left", _figure(event)]
+        parts = [position(event) + within, event.stage, _speed(event), f"{duration(event.left)} left", _figure(event)]
         self.out.note("  ".join(filter(None, parts)))
 
 
@@ -121,7 +122,8 @@ class _Live:
         done = event.epoch * event.steps + event.step
         detail = "  ".join(filter(None, [_speed(event), f"{duration(event.left)} left", _figure(event)]))
         total = event.epochs * event.steps
-        self.bar.update(self.task, description=position(event), completed=done, total=total, detail=detail)
+        where = "  ".join(filter(None, [position(event), event.stage]))
+        self.bar.update(self.task, description=where, completed=done, total=total, detail=detail)
 
 
 class _LiveWork:

@@ -31,7 +31,7 @@ def evaluate(
     ] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Say how likely unseen data are under the model in RUN, beside a baseline, and how far to trust each figure.
+    """Say how likely test data are under the model in RUN, beside a baseline, and how far to trust each figure.
 
     The test data are touched here and only here, and only once: called again, it repeats what it found.
     """
@@ -97,29 +97,35 @@ def inspect(
 
 def figures_table(output: Output, evidence: Evidence) -> None:
     """A row for each figure: what it is, of what, how much, and what it is worth."""
+    from reverie.evidence.summary import SHARE
+
     exact = all(figure.estimate.low == figure.estimate.high for figure in evidence.figures)
     header = ("figure", "of", "value", "± s.e.", "kind", "how", *(() if exact else ("between",)))
     output.table([_row(figure)[: len(header)] for figure in evidence.figures], header=header)
-    measures = {figure.estimate.base_measure for figure in evidence.figures}
-    units = {figure.estimate.unit for figure in evidence.figures}
-    output.line()
-    output.line(f"in {', '.join(sorted(units))}; {'; '.join(sorted(measures))}", style="dim")
+    numbers = [figure.estimate for figure in evidence.figures if figure.estimate.unit != SHARE]
+    measures, units = {e.base_measure for e in numbers}, {e.unit for e in numbers}
+    if numbers:
+        output.line()
+        output.line(f"in {', '.join(sorted(units))}; {'; '.join(sorted(measures))}", style="dim")
 
 
 def _row(figure: Figure) -> tuple[str, ...]:
+    from reverie.evidence.summary import written
+
     estimate = figure.estimate
-    between = "" if estimate.low == estimate.high else f"{estimate.low:.2f}, {estimate.high:.2f}"
+    unit = estimate.unit
+    between = ", ".join(written(end, unit) for end in (estimate.low, estimate.high) if estimate.low != estimate.high)
     split = figure.split.replace("train", "training")
     kind = estimate.kind if estimate.verdict in {"", estimate.kind} else f"{estimate.kind}, {estimate.verdict}"
-    error = "" if estimate.stderr is None else f"{estimate.stderr:.2f}"
-    return (figure.name, split, f"{estimate.value:.2f}", error, kind, estimate.method, between)
+    error = "" if estimate.stderr is None else written(estimate.stderr, unit)
+    return (figure.name, split, written(estimate.value, unit), error, kind, estimate.method, between)
 
 
 def _gate(evidence: Evidence, at_least: float) -> None:
     """Hold the low end of the test figure against what was asked; a figure without one fails."""
-    found = [f.estimate for f in evidence.figures if f.role == "model" and f.split == "test"]
+    found = [f.estimate for f in evidence.figures if (f.name, f.split) == ("log-likelihood", "test")]
     if not found:
-        raise GateFailedError("--at-least: there are no test data, so there is no figure to hold against it")
+        raise GateFailedError("--at-least: there is no log-likelihood of test data to hold against it")
     if not found[0].low >= at_least:
         raise GateFailedError(
             f"--at-least {at_least:g}: the log-likelihood of the test data is {found[0].value:.2f} "

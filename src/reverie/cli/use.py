@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -68,7 +69,7 @@ Number = Annotated[int, typer.Option("-n", "--number", metavar="N", min=1, help=
 
 def sample(
     folder: options.RunFolder,
-    out: options.OutFile,
+    out: options.OutOrShown = None,
     number: Number = 64,
     seed: options.Draw = None,
     burn_in: options.BurnIn = None,
@@ -81,16 +82,19 @@ def sample(
     overwrite: options.Overwrite = False,
     as_json: options.Json = False,
 ) -> None:
-    """Dream new examples from the model in RUN, and write them to FILE.
+    """Dream new examples from the model in RUN, and write them to FILE, or show them.
 
     For example: reverie sample run -n 64 --out samples.png
     """
+    import numpy as np
+
     output, run, model = _begin("sample", folder, out, overwrite, as_json)
     facts: dict[str, Any] = {}
     with memory_advice(None):
         if temperatures is None:
             held = None if given is None else _one(_read(run, given).x, given)
             y = None if label is None else _known_label(model, label)
+            facts = {} if y is None else {"label": y}
             chain = {"burn_in": burn_in, "sampler": sampler, "step_size": step_size}
             draws = _call(model, "sample", number, **chain, given=held, y=y, mean=mean or None, seed=seed)
             draws = draws if held is None else _with_known(model, draws, held)
@@ -98,11 +102,20 @@ def sample(
             alone = {"given": given, "label": label, "mean": mean or None, "sampler": sampler, "step-size": step_size}
             tempered = _temper(output, model, number, alone, temperatures=temperatures, steps=burn_in, seed=seed)
             draws, facts = tempered.samples, _how_tempered(output, tempered)
-    _write(run, model, draws, out)
+    schema = run.config.data.table_schema
+    in_table = "label" in facts and schema is not None and schema.target_name is not None
+    labels = np.full(len(draws), facts["label"]) if in_table else None
     kind = "means" if mean else "draws"
+    if out is None:
+        shown = _shown(run, model, draws, labels)
+        output.line("\n".join(shown))
+        output.result(draws=shown, n=len(draws), kind=kind, **{k: v for k, v in facts.items() if k != "said"})
+        return
+    _write(run, model, draws, out, labels)
     of = "" if label is None else f" of class {label}"
-    output.line(f"{len(draws):,} {kind}{of} of {_shape(draws)} written to {out}")
-    if facts:
+    shape = "" if model.sequences else f" of {_shape(draws)}"
+    output.line(f"{len(draws):,} {kind}{of}{shape} written to {out}")
+    if "said" in facts:
         output.line(facts.pop("said"))
     output.result(file=str(out), n=len(draws), shape=list(draws.shape[1:]), kind=kind, **facts)
 
@@ -146,7 +159,8 @@ def impute(
 
     output, run, model = _begin("impute", folder, out, overwrite, as_json)
     x = _read(run, source).x
-    gaps = int(np.isnan(x).sum()) if x.dtype.kind == "f" else 0
+    parts = list(x) if model.sequences else [x]
+    gaps = sum(int(np.isnan(part).sum()) for part in parts if part.dtype.kind == "f")
     if not gaps:
         output.warn(f"{source}: nothing is missing in it, so there is nothing to draw")
     with memory_advice(None):
@@ -178,23 +192,18 @@ def predict(
     output, run, model = _begin("predict", folder, out, overwrite, as_json, images=False)
     examples = _read(run, source)
     with memory_advice(None):
-        p = _call(model, "predict_proba", examples.x)
-    found = p.argmax(1)
-    words = model.classes_.dtype.kind not in "biuf"
-    label = found if words else model.classes_[found]
-    if probabilities:
-        columns = ("label", *(f"p_{one}" for one in model.classes_))
-        data.write(np.column_stack([label, p]), out, columns=columns)
-    else:
-        data.write(label, out, columns=("label",))
-    output.line(f"{'labels and probabilities' if probabilities else 'labels'} of {len(p):,} examples written to {out}")
-    if words:
-        output.line(f"a label is written as its place, from 0, among {', '.join(map(str, model.classes_))}")
-    agree = None if examples.y is None else float((model.classes_[found] == examples.y).mean())
+        label = np.asarray(_call(model, "predict", examples.x))
+        p = _call(model, "predict_proba", examples.x) if probabilities else np.empty((len(label), 0))
+    classes = getattr(model, "classes_", None)  # where it has none, components or clusters are numbered
+    columns = tuple(f"p_{one}" for one in (range(p.shape[1]) if classes is None else classes)) if probabilities else ()
+    data.write(p, out, columns=columns, labels=label)
+    what = "clusters" if classes is None else "labels"
+    output.line(f"{what}{' and probabilities' * probabilities} of {len(p):,} examples written to {out}")
+    agree = None if examples.y is None or classes is None else float((label == examples.y).mean())
     if agree is not None:
         learned = ", some of which it learned from" if source == run.config.data.source else ""
         output.line(f"{agree:.2%} of them agree with the labels of {source}{learned}")
-    output.result(file=str(out), n=len(p), classes=model.classes_.tolist(), agree=agree)
+    output.result(file=str(out), n=len(p), classes=None if classes is None else classes.tolist(), agree=agree)
 
 
 def fitted(run: Run) -> Model:
@@ -212,7 +221,7 @@ def fitted(run: Run) -> Model:
 
 
 def _begin(
-    ability: str, folder: Path, out: Path, overwrite: bool, as_json: bool, images: bool = True
+    ability: str, folder: Path, out: Path | None, overwrite: bool, as_json: bool, images: bool = True
 ) -> tuple[Output, Run, Model]:
     """How each of these commands begins: the voice, and a run with a model that is able to do what is asked.
 
@@ -223,7 +232,11 @@ def _begin(
 
     output = Output(as_json)
     run = Run.open(folder)
-    options.check_writable(out, overwrite, images and len(run.config.data.shape) > 1)
+    pictures = len(run.config.data.shape) > 1
+    if out is not None:
+        options.check_writable(out, overwrite, images and pictures)
+    elif pictures:
+        raise UsageError(f"{folder}: its examples are images, which no line can show; give --out samples.png")
     model = fitted(run)
     try:
         getattr(model, ability)
@@ -309,7 +322,13 @@ def _read(run: Run, source: str) -> Split:
     from reverie import data
 
     was = run.config.data
-    how = {name: was.options[name] for name in ("size", "colour") if was.options.get(name) is not None}
+    kept = ("size", "colour", "sequence", "time")
+    how = {name: was.options[name] for name in kept if was.options.get(name) is not None}
+    schema = was.table_schema
+    if schema is not None and (schema.coded or schema.target_name is not None or schema.sequence is not None):
+        how = {name: value for name, value in how.items() if name in ("size", "colour")} | {"schema": schema}
+    elif was.alphabet:
+        how["alphabet"] = was.alphabet
     found = data.load(source, test=0.0, validation=0.0, strict=True, **how)
     if found.columns and was.columns and list(found.columns) != was.columns:
         raise DataError(f"{source}: its columns are {', '.join(found.columns)}; the run's are {', '.join(was.columns)}")
@@ -335,11 +354,23 @@ def _with_known(model: Model, drawn: NDArray[Any], x: NDArray[Any]) -> NDArray[A
     return np.where(np.isnan(known), drawn, known).astype(drawn.dtype)
 
 
-def _write(run: Run, model: Model, x: NDArray[Any], out: Path) -> None:
+def _write(run: Run, model: Model, x: NDArray[Any], out: Path, labels: NDArray[Any] | None = None) -> None:
     """Examples as the run's data are, whose white is 1 where the model deals in zeros and ones."""
     from reverie import data
 
-    data.write(x, out, columns=tuple(run.config.data.columns), maximum=run.white(model))
+    was, white = run.config.data, None if model.sequences else run.white(model)
+    columns, schema = tuple(was.columns), was.table_schema
+    data.write(x, out, columns=columns, maximum=white, labels=labels, schema=schema, alphabet=was.alphabet)
+
+
+def _shown(run: Run, model: Model, x: NDArray[Any], labels: NDArray[Any] | None) -> list[str]:
+    """Examples as lines: sequences of characters as text, what else is sequences as JSON, and tables as CSV."""
+    text = model.sequences and all(len(symbol) == 1 for symbol in run.config.data.alphabet or ["no text"])
+    ending = ".txt" if text else ".jsonl" if model.sequences else ".csv"
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / f"draws{ending}"
+        _write(run, model, x, path, labels)
+        return path.read_text(encoding="utf-8").splitlines()
 
 
 def _entries(shape: list[int]) -> int:

@@ -19,7 +19,7 @@ from markupsafe import Markup
 from reverie import contract, files
 from reverie.errors import DataError
 from reverie.random import Random
-from reverie.report import charts, columns, curves, facts, figures, landscape, pictures, words
+from reverie.report import chains, charts, columns, curves, facts, figures, landscape, pictures, words
 from reverie.report.landscape import Landscape
 from reverie.report.neighbours import Neighbours, compare
 from reverie.report.pictures import Picture
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from reverie.model import Model
     from reverie.run import Run
 
-__all__ = ["build", "write"]
+__all__ = ["build", "page", "write"]
 
 HERO = 48
 """Draws, and real examples, at the top of the page."""
@@ -85,9 +85,15 @@ def build(run: Run, *, seed: int = 0) -> str:
         "facts": _facts(run, cls.__name__, model),
         "curves": curves.panels(cls.curves, run.history()),
         "command": facts.command(run),
-        "look": _look(model, dataset, seed) if model is not None and dataset is not None else None,
+        "look": None,
+        "chain": None,
     }
-    return _page().render(context)
+    if model is not None and dataset is not None:
+        if model.sequences:
+            context["chain"] = chains.of(model, dataset, seed)
+        else:
+            context["look"] = _look(model, dataset, seed)
+    return page("page.html").render(context)
 
 
 def _load(run: Run) -> tuple[Model | None, Dataset | None, list[str]]:
@@ -158,11 +164,13 @@ def _by_class(model: Model, seed: int) -> list[contract.Picture]:
     if not (joint and hasattr(model, "sample") and len(model.shape_) in (2, 3)):
         return []
     classes = model.classes_.tolist()[:CLASSES]
-    draws = [model.sample(OF_A_CLASS, y=y, burn_in=CLASS_STEPS, seed=seed + k) for k, y in enumerate(classes)]
+    steps = {"burn_in": CLASS_STEPS} if hasattr(model, "gibbs_step") else {}
+    how = f"after {CLASS_STEPS} steps of a chain that begins in noise" if steps else "independent draws"
+    draws = [model.sample(OF_A_CLASS, y=y, seed=seed + k, **steps) for k, y in enumerate(classes)]
     return [
         contract.Picture(
             "Draws of each class",
-            f"The label is held fast, and the rest drawn: after {CLASS_STEPS} steps of a chain that begins in noise.",
+            f"The label is held fast, and the rest drawn: {how}.",
             np.concatenate(draws).astype(np.float32),
             columns=OF_A_CLASS,
             rows=tuple(map(str, classes)),
@@ -195,7 +203,7 @@ def _raw(seen: Seen, dataset: Dataset) -> Picture:
 
 def _distances(found: Neighbours) -> Markup:
     return charts.histogram(
-        [("draws", found.drawn.tolist()), ("unseen data", found.real.tolist())],
+        [("draws", found.drawn.tolist()), ("held-out data", found.real.tolist())],
         what="Distance to the nearest training example",
         across=found.measure,
     )
@@ -216,9 +224,10 @@ def _pairs(seen: Seen, found: Neighbours) -> list[tuple[Picture, str]]:
 
 
 @cache
-def _page() -> Template:
+def page(name: str) -> Template:
+    """One of the room's templates."""
     folder = resources.files(__name__)
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.globals["style"] = Markup(folder.joinpath("style.css").read_text("utf-8"))
     environment.globals["first_pairs"] = PAIRS
-    return environment.from_string(folder.joinpath("page.html").read_text("utf-8"))
+    return environment.from_string(folder.joinpath(name).read_text("utf-8"))

@@ -115,6 +115,98 @@ def scatter(points: Sequence[tuple[str, float, float]], *, what: str, across: st
 
 
 @dataclass(frozen=True)
+class Spread:
+    """A line with an interval at each of its points: what it may be there."""
+
+    name: str
+    x: Sequence[float]
+    y: Sequence[float]
+    low: Sequence[float]
+    high: Sequence[float]
+
+
+def growth(
+    spreads: Sequence[Spread],
+    *,
+    what: str,
+    unit: str,
+    across: str,
+    bottom: float = -math.inf,
+    top: float = math.inf,
+) -> Markup:
+    """Lines over sizes, on a logarithmic axis, each point with its interval.
+
+    Args:
+        spreads: the lines, over positive sizes.
+        what: what is shown, for readers who do not see it.
+        unit: of the values, written above the axis.
+        across: what the sizes count.
+        bottom: where the drawing ends; values below are drawn there.
+        top: likewise, above.
+    """
+    held = [v for s in spreads for part in (s.y, s.low, s.high) for v in part if math.isfinite(v)]
+    low, high = extent([min(max(v, bottom), top) for v in held])
+    sizes = sorted({a for s in spreads for a in s.x})
+    frame = _frame(_across([math.log10(a) for a in sizes]), (max(low, bottom), min(high, top)))
+    parts = [_rows(frame, unit), _sizes_below(frame, sizes, across)]
+    for place, s in enumerate(spreads):
+        shift = 3 * (place - (len(spreads) - 1) / 2)  # side by side, so that none hides another
+        at = [
+            (frame.x(math.log10(a)) + shift, *(_within(frame, v) for v in vs))
+            for a, *vs in zip(s.x, s.y, s.low, s.high, strict=True)
+        ]
+        parts.append(Markup(f"<path class='line s{place}' d='M{'L'.join(f'{x:g} {y:g}' for x, y, _, _ in at)}'/>"))
+        for (x, y, bottom, upper), a, b in zip(at, s.x, s.y, strict=True):
+            title = escape(f"{s.name}, {across} {a:,g}: {words.number(b, 3)} {unit}".strip())
+            parts.append(
+                Markup(
+                    f"<g><line class='whisker s{place}' x1='{x:g}' y1='{bottom:g}' x2='{x:g}' y2='{upper:g}'/>"
+                    f"<circle class='dot s{place}' cx='{x:g}' cy='{y:g}' r='2.5'/><title>{title}</title></g>"
+                )
+            )
+    said = "; ".join(f"{s.name} ends at {words.number(s.y[-1], 3)} {unit}".strip() for s in spreads)
+    return _svg(parts, f"{what}, by {across}: {said}.", HEIGHT)
+
+
+def plane(
+    image: str,
+    x: tuple[float, float],
+    y: tuple[float, float],
+    borders: Sequence[Sequence[tuple[float, float, float, float]]],
+    points: Sequence[tuple[str, float, float, int]],
+    *,
+    what: str,
+    across: str,
+    up: str,
+) -> Markup:
+    """A map of two numbers: an image behind, borders as steps between its pixels, and points.
+
+    Args:
+        image: data URI of what lies behind, from the corner of the least x and the greatest y.
+        x: where the image begins and ends, and ``y`` likewise.
+        borders: lines x1, y1, x2, y2 of each border.
+        points: name, x, y and place in the colours.
+        what: what is shown, for readers who do not see it.
+        across: what x is.
+        up: what y is.
+    """
+    frame = _frame(x, y, height=300)
+    box = f"x='{frame.x.start}' y='{frame.y.end}' width='{frame.x.end - frame.x.start}'"
+    tall = frame.y.start - frame.y.end
+    parts = [
+        Markup(f"<image {box} height='{tall}' preserveAspectRatio='none' href='{image}'/>"),
+        _grid(frame, across, up),
+    ]
+    for place, border in enumerate(borders):
+        d = "".join(f"M{frame.x(a):g} {frame.y(b):g}L{frame.x(c):g} {frame.y(e):g}" for a, b, c, e in border)
+        parts.append(Markup(f"<path class='border b{place}' d='{d}'/>"))
+    for name, a, b, place in points:
+        at = f"cx='{frame.x(a):g}' cy='{frame.y(b):g}'"
+        parts.append(Markup(f"<circle class='dot s{place}' {at} r='2'><title>{escape(name)}</title></circle>"))
+    return _svg(parts, f"{what}: {len(points)} points, {across} against {up}.", 300)
+
+
+@dataclass(frozen=True)
 class Interval:
     """One row of :func:`intervals`: a value, what it may be, and how it is marked (place in the colours)."""
 
@@ -209,14 +301,37 @@ def _across(xs: Sequence[float]) -> tuple[float, float]:
 
 
 def _grid(frame: Frame, across: str, up: str, whole: bool = False) -> Markup:
+    return _rows(frame, up) + _ticks_below(frame, across, whole)
+
+
+def _rows(frame: Frame, up: str) -> Markup:
     places = ticks(frame.y.low, frame.y.high)
     rows = [
         f"<line class='grid' x1='{frame.x.start}' y1='{frame.y(v):g}' x2='{frame.x.end}' y2='{frame.y(v):g}'/>"
         f"<text class='tick' x='{frame.x.start - 6}' y='{frame.y(v) + 4:g}' text-anchor='end'>{text}</text>"
         for v, text in zip(places, labels(places), strict=True)
     ]
-    unit = f"<text class='tick' x='4' y='11'>{escape(up)}</text>"
-    return Markup("".join(rows) + unit) + _ticks_below(frame, across, whole)
+    return Markup("".join(rows) + f"<text class='tick' x='4' y='11'>{escape(up)}</text>")
+
+
+def _within(frame: Frame, value: float) -> float:
+    return frame.y(min(max(value, frame.y.low), frame.y.high))
+
+
+def _sizes_below(frame: Frame, sizes: Sequence[float], across: str) -> Markup:
+    """Marks at the sizes on a logarithmic axis, with as many labels as there is room for."""
+    marks, free, base = [], -math.inf, frame.y.start
+    for size in sizes:
+        x, text = frame.x(math.log10(size)), f"{size:,g}"
+        marks.append(f"<line class='axis' x1='{x:g}' y1='{base}' x2='{x:g}' y2='{base + 4}'/>")
+        if x - _LETTER * len(text) / 2 > free:
+            anchor = "end" if x > WIDTH - 14 else "middle"
+            marks.append(f"<text class='tick' x='{x:g}' y='{base + 16}' text-anchor='{anchor}'>{text}</text>")
+            free = x + _LETTER * len(text) / 2 + 4
+    line = f"<line class='axis' x1='{frame.x.start}' y1='{base}' x2='{frame.x.end}' y2='{base}'/>"
+    middle = (frame.x.start + frame.x.end) / 2
+    name = f"<text class='tick' x='{middle:g}' y='{base + 31}' text-anchor='middle'>{escape(across)}</text>"
+    return Markup(line + "".join(marks) + name)
 
 
 def _down(frame: Frame, unit: str) -> Markup:

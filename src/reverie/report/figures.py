@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
+from reverie.evidence.summary import SHARE
 from reverie.report import charts, words
 
 if TYPE_CHECKING:
@@ -28,12 +29,22 @@ VERDICTS = {
     "a mode that no chain ever visits is missed by all of them.",
     "inconsistent": "The annealing runs disagree, so at least one set of chains has not mixed. The figure may be far "
     "off; rely on its low end at most.",
+    "converged": "The bound no longer rises with the number of samples: doubling it brings at most a tenth of a nat, "
+    "which is where “high” lies. What no sample ever proposes is missed at any number.",
+    "estimated": "Chance is left in the figure: the hidden units of each example were summed out by annealing. Low and "
+    "high are three standard errors of that away.",
 }
 ANNEALING = (
     "Forward annealing puts the normalising constant too low, and so the likelihood too high: it gives “high”. Reverse "
     "annealing errs the other way, if its chains have mixed: it gives “low”."
 )
-ROLES = {"model": "the model", "baseline": "baseline", "ceiling": "ceiling", "floor": "floor", "detail": "detail"}
+ROLES = {
+    "model": "the model",
+    "baseline": "baseline",
+    "ceiling": "ceiling",
+    "detail": "detail",
+    "difference": "paired difference",
+}
 _MARKS = {"model": 0, "detail": 0}
 
 
@@ -78,7 +89,7 @@ def overview(evidence: Evidence) -> list[tuple[str, str, Markup]]:
     """For each group of figures that may be compared: split, base measure and a chart of their intervals."""
     groups: dict[tuple[str, str, str], list[Figure]] = {}
     for figure in evidence.figures:
-        if math.isfinite(figure.estimate.value):
+        if math.isfinite(figure.estimate.value) and figure.role != "difference":
             groups.setdefault(_ground(figure), []).append(figure)
     return [
         (split, measure, charts.intervals([_interval(f) for f in group], what=f"Figures on {split}", unit=unit))
@@ -88,25 +99,31 @@ def overview(evidence: Evidence) -> list[tuple[str, str, Markup]]:
 
 
 def headline(evidence: Evidence) -> list[tuple[str, str, float, str]]:
-    """Up to three figures for the top of the page: what, shown, exact value, unit."""
+    """Figures for the top of the page, the model's beside its baseline: what, shown, exact value, unit."""
     own = next((f for f in evidence.figures if f.role == "model"), None)
     own = own or next((f for f in evidence.figures if f.role == "detail"), None)
     if own is None:
         return []
-    found = [(f"{own.name}, {own.split}", words.number(own.estimate.value), own.estimate.value, own.estimate.unit)]
+    found = [_top(own)]
     floor = next((f for f in evidence.figures if f.role == "baseline" and _ground(f) == _ground(own)), None)
     if floor is not None:
         gain = own.estimate.value - floor.estimate.value
-        found.append(
-            (
-                f"{floor.name}, {floor.split}",
-                words.number(floor.estimate.value),
-                floor.estimate.value,
-                floor.estimate.unit,
-            )
-        )
-        found.append(("difference", words.number(gain, sign=True), gain, own.estimate.unit))
-    return found
+        found.append(_top(floor))
+        found.append(("difference", _shown(gain, own.estimate.unit, sign=True), gain, own.estimate.unit))
+    others = [f for f in evidence.figures if f.role == "model" and f is not own]
+    return found + [_top(other) for other in others]
+
+
+def _top(figure: Figure) -> tuple[str, str, float, str]:
+    e = figure.estimate
+    return f"{figure.name}, {figure.split}", _shown(e.value, e.unit), e.value, e.unit
+
+
+def _shown(value: float | None, unit: str, sign: bool = False) -> str:
+    """A number; a share as a percentage."""
+    if unit != SHARE or value is None:
+        return words.number(value, sign=sign)
+    return f"{words.number(100 * value, sign=sign)}%"
 
 
 def _row(figure: Figure, others: Sequence[Figure]) -> Row:
@@ -116,10 +133,10 @@ def _row(figure: Figure, others: Sequence[Figure]) -> Row:
         split=figure.split,
         role=ROLES.get(figure.role, figure.role),
         value=e.value,
-        shown=words.number(e.value),
-        stderr=words.number(e.stderr),
-        low=words.number(e.low),
-        high=words.number(e.high),
+        shown=_shown(e.value, e.unit),
+        stderr=_shown(e.stderr, e.unit),
+        low=_shown(e.low, e.unit),
+        high=_shown(e.high, e.unit),
         kind=e.kind,
         kind_means=KINDS.get(e.kind, ""),
         verdict=e.verdict,
@@ -141,15 +158,15 @@ def _differences(figure: Figure, others: Sequence[Figure]) -> list[str]:
     return [
         _difference(figure, other)
         for other in others
-        if other.role not in ("model", "detail") and _ground(other) == _ground(figure)
+        if other.role in ("baseline", "ceiling") and _ground(other) == _ground(figure)
     ]
 
 
 def _difference(figure: Figure, other: Figure) -> str:
     a, b = figure.estimate, other.estimate
-    text = f"{words.number(a.value - b.value, sign=True)} against {other.name}"
+    text = f"{_shown(a.value - b.value, a.unit, sign=True)} against {other.name}"
     low, high = a.low - b.high, a.high - b.low
-    if math.isfinite(low + high) and high - low > 1e-9:
+    if a.unit != SHARE and math.isfinite(low + high) and high - low > 1e-9:
         text += f" (from {words.number(low, sign=True)} to {words.number(high, sign=True)})"
     return text
 

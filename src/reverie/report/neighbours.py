@@ -1,4 +1,4 @@
-"""Does the model copy? How far draws are from their nearest training example, and how far unseen data are."""
+"""Does the model copy? How far draws are from their nearest training example, and how far held-out data are."""
 
 from __future__ import annotations
 
@@ -91,14 +91,14 @@ def _verdict(drawn: Floats, real: Floats) -> tuple[str, bool]:
         )
     if ours < 0.5 * theirs or copies > twins + 0.2:
         return (
-            f"Draws lie much closer to training examples than unseen data do ({said}; {copies:.0%} of the draws are "
+            f"Draws lie much closer to training examples than held-out data do ({said}; {copies:.0%} of the draws are "
             f"exact copies, {twins:.0%} of the held-out examples are): the model may be copying its training data.",
             True,
         )
     if ours > 1.5 * theirs:
         return (
-            f"Draws lie farther from the training examples than unseen data do ({said}): no sign of copying, but they "
-            "resemble the data less than real examples do.",
+            f"Draws lie farther from the training examples than held-out data do ({said}): no sign of copying, but "
+            "they resemble the data less than real examples do.",
             False,
         )
-    return f"No sign of copying: draws lie about as far from training examples as unseen data do ({said}).", False
+    return f"No sign of copying: draws lie about as far from training examples as held-out data do ({said}).", False
