@@ -18,7 +18,7 @@ from _common import Result, load_result
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "benchmarks.md"
 NAMES = (
-    *("rbm_epoch", "family", "ais", "boltzmann_sweep", "memory"),
+    *("rbm_epoch", "family", "ais", "boltzmann_sweep", "memory", "hmm", "kmeans"),
     *("digits", "bars_and_stripes", "contrastive_bias", "modes", "encoder", "distributed"),
 )
 
