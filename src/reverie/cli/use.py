@@ -191,6 +191,9 @@ def predict(
 
     output, run, model = _begin("predict", folder, out, overwrite, as_json, images=False)
     examples = _read(run, source)
+    if model.sequences:
+        _predict_steps(output, model, examples.x, out, probabilities)
+        return
     with memory_advice(None):
         label = np.asarray(_call(model, "predict", examples.x))
         p = _call(model, "predict_proba", examples.x) if probabilities else np.empty((len(label), 0))
@@ -204,6 +207,20 @@ def predict(
         learned = ", some of which it learned from" if source == run.config.data.source else ""
         output.line(f"{agree:.2%} of them agree with the labels of {source}{learned}")
     output.result(file=str(out), n=len(p), classes=None if classes is None else classes.tolist(), agree=agree)
+
+
+def _predict_steps(output: Output, model: Model, x: NDArray[Any], out: Path, probabilities: bool) -> None:
+    """Write the hidden state of every step of sequences, or how probable each is."""
+    from reverie import data
+
+    with memory_advice(None):
+        found = list(_call(model, "predict_proba" if probabilities else "predict", x))
+    columns = tuple(f"p_{state}" for state in range(found[0].shape[-1])) if probabilities else ("state",)
+    data.write(found, out, columns=columns)
+    steps = sum(map(len, found))
+    what = "probabilities of the states" if probabilities else "states"
+    output.line(f"{what} of {steps:,} steps of {len(found):,} sequences written to {out}")
+    output.result(file=str(out), n=len(found), steps=steps)
 
 
 def fitted(run: Run) -> Model:
@@ -348,7 +365,16 @@ def _with_known(model: Model, drawn: NDArray[Any], x: NDArray[Any]) -> NDArray[A
     """``drawn`` with what is known of ``x`` as it was, since standardising costs real numbers their last digits."""
     import numpy as np
 
-    if drawn.dtype.kind != "f" or getattr(model, "binarise", None) is not None:
+    from reverie.data.sequences import objects
+
+    if getattr(model, "binarise", None) is not None:
+        return drawn
+    if model.sequences:
+        pairs = zip(drawn, x, strict=True)
+        return objects(
+            [np.where(np.isnan(known), one, known) if known.dtype.kind == "f" else one for one, known in pairs]
+        )
+    if drawn.dtype.kind != "f":
         return drawn
     known = x.reshape(-1, *drawn.shape[1:])
     return np.where(np.isnan(known), drawn, known).astype(drawn.dtype)

@@ -236,14 +236,13 @@ class HMM(DensityModel):
         return {"initial": initial, "transitions": transitions, "sums": sums, "weights": weights, **ends}
 
     def maximise(self, statistics: Statistics) -> dict[str, Tensor]:
-        """Shares of the expected counts, with the prior's; emissions of a state that was never visited stay."""
+        """Shares of the expected counts, with the prior's; emissions of which nothing was seen in a state stay."""
         initial, transitions, weights = (statistics[name] for name in ("initial", "transitions", "weights"))
         fitted = self.unit.fit(statistics["sums"], weights.clamp_min(LEAST_WEIGHT), self.smoothing, self.floor)
-        empty = weights.min(1, keepdim=True).values < LEAST_WEIGHT
         found = {
             "log_pi": _log_shares(initial + self.smoothing),
             "log_A": _log_shares(transitions + self.smoothing),
-            "eta": torch.where(empty, self.params_["eta"], fitted),
+            "eta": torch.where(weights < LEAST_WEIGHT, self.params_["eta"], fitted),
         }
         if self.with_ends:
             counts = torch.stack([statistics["ends"], transitions.sum(1)], 1)

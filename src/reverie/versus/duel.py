@@ -30,6 +30,7 @@ from typing import Any, Literal
 
 import numpy as np
 from scipy.stats import t as student
+from sklearn.base import clone
 
 from reverie.classifier import GenerativeClassifier
 from reverie.errors import DataError, UsageError
@@ -196,7 +197,7 @@ def fight(model: Model, X: Any, y: Any, plan: Plan | None = None, report: Report
     classes, codes = _classes(y)
     splits = [split(codes, plan, seed) for seed in range(plan.seeds)]
     sizes = _sizes(plan, len(splits[0][0]), len(classes))
-    model.shared_ = None
+    model = clone(model)  # the caller's own stays as it is
     model.shared_ = model.learned_from(X)
     models = variants(model)
     labels, found, unconverged = classes[codes], _Table(), dict.fromkeys(STRENGTHS, 0)
