@@ -235,3 +235,27 @@ def test_what_does_not_fit_is_said():
         GenerativeClassifier(model, priors=(0.5, 0.5)).fit(IRIS, SPECIES)
     with pytest.raises(DataError, match=r"class 2: .*too few"):
         GenerativeClassifier(Mixture(40, device="cpu")).fit(IRIS[:-20], SPECIES[:-20])
+
+
+def test_models_of_other_seeds_are_compared_on_one_ground():
+    """Whole numbers stand in the middle of levels; what only draws can prepare takes one seed."""
+    x = np.random.default_rng(0).integers(0, 3, (60, 4))
+    same = [one_component().fit(part) for part in (x[:30], x[30:])]
+    alike = GenerativeClassifier.of(dict(enumerate(same)))
+    found = alike.predict_joint_log_proba(x), alike.score_samples(x)
+    same[1].set_params(seed=5)
+    np.testing.assert_array_equal(alike.predict_joint_log_proba(x), found[0])
+    np.testing.assert_array_equal(alike.score_samples(x), found[1])
+    drawn = [one_component(visible="bernoulli", binarise="fixed", seed=s).fit(x / 2) for s in (0, 5)]
+    with pytest.raises(DataError, match="fit models of one kind with one seed"):
+        GenerativeClassifier.of(dict(enumerate(drawn)))
+    with pytest.raises(UsageError, match="no order"):
+        GenerativeClassifier.of({1: same[0], "a": same[1]})
+
+
+def test_classes_share_no_noise_across_seeds():
+    """Two classes of one distribution: no draw of any of three seeds comes twice."""
+    x = np.random.default_rng(0).normal(size=(40, 3))
+    model = GenerativeClassifier(one_component()).fit(np.concatenate([x, x]), np.arange(80) // 40)
+    drawn = np.concatenate([model.sample(20, y=k, seed=s) for k in (0, 1) for s in (0, 1, 2)])
+    assert len(np.unique(drawn.round(9), axis=0)) == len(drawn)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import reverie
-from reverie import RBM, Exact, storage
+from reverie import RBM, Exact, Mixture, storage
 from reverie.encoding import MOST_CATEGORIES, Binary, Codes, OneScale, Real, Row, called, encoding_of
 from reverie.errors import DataError
 from reverie.random import Random
@@ -285,12 +285,12 @@ def test_constant_real_columns_are_set_apart_and_put_back(dtype):
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
 def test_levels_of_images_in_the_unit_interval_are_dequantised_as_whole_numbers_are(levels, kind):
     """The same machine in other units: densities differ by the logarithm of the number of levels for each column."""
-    whole = np.random.default_rng(0).integers(0, levels + 1, (200, 5)).astype(np.float64)
+    whole = np.random.default_rng(0).integers(0, levels + 1, (200, 16)).astype(np.float64)
     x = (whole / levels).astype(kind)
     found, v, learned = there_and_back(Real(), x)
     np.testing.assert_array_equal(found.astype(kind), x)
     assert f"multiples of 1/{levels} plus seeded uniform noise in [0, 1/{levels})" in Real().base_measure(
-        learned, "abcde"
+        learned, "abcdefghijklmnop"
     )
     z = v.numpy().astype(float) * learned["scale"].numpy() + learned["loc"].numpy()
     assert ((z - x > 0) & (z - x < 1 / levels)).all()
@@ -723,3 +723,22 @@ def test_encodings_of_kinds():
     assert encoding_of("categorical") == Codes()
     parts = (("0_gaussian", Real(), 2), ("1_bernoulli", Binary(7, 2), 1), ("2_gaussian", Real(first=3), 1))
     assert encoding_of(("gaussian", "gaussian", "bernoulli", "gaussian"), 7) == Row(parts)
+
+
+def test_whole_numbers_of_any_type_have_a_bounded_density():
+    """Three equally frequent levels: no model gets above −log 3 nats a column once they are dequantised."""
+    x = np.random.default_rng(0).integers(0, 3, (600, 2)).astype(np.float64)
+    model = Mixture(8, visible="integer", device="cpu").fit(x)
+    assert model.score(x) <= -2 * math.log(3) + 0.05
+    assert "uniform noise" in model.base_measure
+    assert set(np.unique(model.sample(50))) <= set(range(-3, 6))
+    mixed = Mixture(4, visible=("integer", "gaussian"), device="cpu").fit(x)
+    assert mixed.sample(5)[:, 0].tolist() == np.rint(mixed.sample(5)[:, 0]).tolist()
+
+
+def test_a_few_columns_on_a_grid_are_no_image():
+    """Quarters in a table are real numbers, among which 0.3 may come; an image has more columns."""
+    few = np.random.default_rng(0).integers(0, 5, (50, 3)) / 4
+    assert float(encoding_of("gaussian").learn(few)["noise"]) == 0
+    many = np.random.default_rng(0).integers(0, 17, (50, 16)) / 16
+    assert float(encoding_of("gaussian").learn(many)["noise"]) == 1 / 16

@@ -226,9 +226,12 @@ def test_one_observation_at_a_time_is_the_filter():
 
 def test_forecasts_are_powers_of_the_chain():
     pi, A = chain(3)
-    found = inference.forecast(pi.exp(), A, 4)
-    close(found[3], pi.exp() @ torch.linalg.matrix_power(A.exp(), 4))
-    assert inference.forecast(pi.exp(), A, 0).shape == (0, 3)
+    for stop in (0.0, 0.3):
+        states, going_on = inference.forecast(pi.exp(), A + math.log1p(-stop), 4)
+        close(states[3], pi.exp() @ torch.linalg.matrix_power(A.exp(), 4))
+        close(going_on, (1 - stop) ** np.arange(1, 5))
+    states, going_on = inference.forecast(pi.exp().expand(5, 3), A, 0)
+    assert (states.shape, going_on.shape) == ((0, 5, 3), (0, 5))
 
 
 def test_an_end_is_part_of_the_last_step():

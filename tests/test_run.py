@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -174,3 +175,21 @@ def test_no_run_and_changed_data(bars, tmp_path):
     np.save(tmp_path / "x.npy", 1 - np.eye(8, dtype=np.uint8))
     with pytest.raises(DataError, match="have changed"):
         done.dataset()
+
+
+def test_what_several_figures_warn_of_is_said_once(bars, tmp_path, monkeypatch):
+    """The rows differ, and so do the texts, but only behind the colon."""
+
+    def gather(*arguments):
+        for row in (3, 5, 3):
+            warnings.warn(f"a column held one value: row {row}", stacklevel=1)
+        warnings.warn("something else", stacklevel=1)
+        return []
+
+    done = fit(bars, tmp_path / "run")
+    monkeypatch.setattr(run, "gather", gather)
+    monkeypatch.setattr(run, "verdict", lambda *arguments: "")
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        run.evaluate(done)
+    assert [str(one.message) for one in said] == ["a column held one value: row 3", "something else"]

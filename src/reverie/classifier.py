@@ -16,6 +16,7 @@ and best for k: log Z_k at one end, and all others at the other. That is :meth:`
 
 from __future__ import annotations
 
+import copy
 import math
 import warnings
 from collections.abc import Mapping, Sequence
@@ -30,7 +31,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from reverie.contract import LogPartition
-from reverie.density import EXACT
+from reverie.density import EXACT, DensityModel
 from reverie.errors import DataError, UsageError
 from reverie.model import Array, Model
 from reverie.models.naive_bayes import NaiveBayes
@@ -150,7 +151,11 @@ class GenerativeClassifier(ClassifierMixin, BaseEstimator):
             UsageError: fewer than two models, or one that is not fitted, or priors that do not fit.
         """
         found = cls(next(iter(models.values()), None), priors=priors)
-        found.classes_ = np.array(sorted(models))
+        try:
+            found.classes_ = np.array(sorted(models))
+        except TypeError as error:
+            listed = ", ".join(map(repr, models))
+            raise UsageError(f"the labels {listed} have no order: give numbers, or words") from error
         if len(found.classes_) < 2:
             raise UsageError("a classifier takes the models of two classes or more")
         found.models_ = [models[label] for label in found.classes_.tolist()]
@@ -204,11 +209,15 @@ class GenerativeClassifier(ClassifierMixin, BaseEstimator):
         return log_p
 
     def predict_joint_log_proba(self, X: Any) -> Array:
-        """log p(x, y) of every label: (n, …) -> (n, K) nats, at the value of each log Z."""
+        """log p(x, y) of every label: (n, …) -> (n, K) nats, at the value of each log Z.
+
+        Where densities are closed forms, whole numbers that are dequantised stand in the middle of their levels, here
+        and in all that is predicted; :meth:`score_samples` adds seeded noise to them, the same for every class.
+        """
         if self.joint:
-            scores: Array = self.predict_log_proba(X) + self.models_[0].score_samples(X)[:, None]
+            scores: Array = self.predict_log_proba(X) + _centred_scores(self.models_[0], X)[:, None]
         else:
-            scores = np.stack([model.score_samples(X) for model in self.models_], 1) + np.log(self.class_prior_)
+            scores = np.stack([_centred_scores(model, X) for model in self.models_], 1) + np.log(self.class_prior_)
         return scores
 
     def predict_proba_interval(self, X: Any) -> tuple[Array, Array]:
@@ -231,7 +240,8 @@ class GenerativeClassifier(ClassifierMixin, BaseEstimator):
         if self.joint:
             log_p: Array = self.models_[0].score_samples(X)
         else:
-            log_p = logsumexp(self.predict_joint_log_proba(X), axis=1)
+            found = [_on_noise_of(self.models_[0], model).score_samples(X) for model in self.models_]
+            log_p = logsumexp(np.stack(found, 1) + np.log(self.class_prior_), axis=1)
         return log_p
 
     def sample(self, n: int = 1, *, y: Any = None, seed: int | None = None, **how: Any) -> Array:
@@ -243,11 +253,15 @@ class GenerativeClassifier(ClassifierMixin, BaseEstimator):
         if not isinstance(n, int | np.integer) or n < 0:
             raise UsageError(f"n={n!r}: it takes an integer ≥ 0")
         if y is not None:
-            drawn: Array = self._of(y).sample(n, seed=seed, **how)
+            k = self._place_of(y)
+            drawn: Array = self.models_[k].sample(n, seed=_own_seed(seed, k), **how)
             return drawn
         u = Random(seed, "classifier/sample").uniform((n,)).numpy()
         codes = np.searchsorted(self.class_prior_.cumsum()[:-1], u, side="right")
-        parts = [model.sample(int((codes == k).sum()), seed=seed + k, **how) for k, model in enumerate(self.models_)]
+        parts = [
+            model.sample(int((codes == k).sum()), seed=_own_seed(seed, k), **how)
+            for k, model in enumerate(self.models_)
+        ]
         place = np.argsort(np.argsort(codes, kind="stable"), kind="stable")
         mixed: Array = np.concatenate(parts)[place]
         return mixed
@@ -257,12 +271,11 @@ class GenerativeClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self, "models_")
         return int(self.models_[0].seed)
 
-    def _of(self, y: Any) -> Model:
+    def _place_of(self, y: Any) -> int:
         place = np.flatnonzero(self.classes_ == y)
         if not len(place):
             raise UsageError(f"y={y!r} is none of the labels {', '.join(map(str, self.classes_[:10]))}")
-        model: Model = self.models_[place[0]]
-        return model
+        return int(place[0])
 
 
 def _fitted(template: Model, shared: Mapping[str, Tensor] | None, X: Any, y: Any = None) -> Model:
@@ -275,6 +288,26 @@ def _fitted(template: Model, shared: Mapping[str, Tensor] | None, X: Any, y: Any
         return model.fit(X, y)
     finally:
         del model.shared_
+
+
+def _own_seed(seed: int, k: int) -> int:
+    """The seed of class k's draws, which shares no noise with other classes, nor with those of other seeds."""
+    return int(Random(seed, f"classifier/{k}").integers(2**31, 1)[0])
+
+
+def _centred_scores(model: Model, X: Any) -> Array:
+    """log p(x) to compare classes by: without noise on whole numbers, where the density is a closed form."""
+    scores: Array = model.centred_scores(X) if isinstance(model, DensityModel) else model.score_samples(X)
+    return scores
+
+
+def _on_noise_of(one: Model, other: Model) -> Model:
+    """The other model with the noise that the one adds to what it scores, where nothing else is drawn."""
+    if not isinstance(other, DensityModel):
+        return other
+    twin = copy.copy(other)
+    twin.__dict__.update(seed=one.seed, name=one.name)
+    return twin
 
 
 def _labels(y: Any) -> Array:
@@ -337,3 +370,18 @@ def _refuse_other_ground(one: Model, other: Model, first: Any, second: Any) -> N
             f"{other.base_measure}), so that their densities cannot be compared: let GenerativeClassifier(model) fit "
             "them, which learns one encoding from all classes"
         )
+    if (one.seed, one.name) != (other.seed, other.name) and (_draws(one) or _draws(other)):
+        one_of, other_of = (f"{type(model).__name__}(seed={model.seed})" for model in (one, other))
+        raise DataError(
+            f"the models of classes {first} and {second}, {one_of} and {other_of}, prepare examples by draws of their "
+            "own, so that their densities are not those of one and the same example: fit models of one kind with one "
+            "seed"
+        )
+
+
+def _draws(model: Model) -> bool:
+    """Whether draws of its own seed decide what the model compares: bits, or noise without a middle to take."""
+    if model.get_params(deep=False).get("binarise") in ("fixed", "dynamic"):
+        return True
+    noisy = not isinstance(model, DensityModel)
+    return noisy and any(k.split(".")[-1] == "noise" and bool(t > 0) for k, t in model.buffers_.items())

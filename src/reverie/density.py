@@ -114,12 +114,17 @@ class DensityModel(Model):
         return scores
 
     def score(self, X: Any, y: Any = None) -> float:
-        """Mean of :meth:`score_samples`, nats per example."""
-        return float(self.score_samples(X).mean())
+        """Mean of :meth:`score_samples`, nats per example; of a model with labels, where y is given, its accuracy."""
+        return self._mean_score(X, y)
 
     def log_likelihood(self, X: Any, *, report: Report | None = None) -> Estimate:
         """Mean log-likelihood of X, exact, with its standard error over X."""
         return estimate(torch.from_numpy(self.score_samples(X)), EXACT, self.base_measure)
+
+    def centred_scores(self, X: Any) -> Array:
+        """As :meth:`score_samples`, whole numbers in the middle of their levels, to compare models by: (n,) nats."""
+        scores: Array = self._log_density(self._centred(X)).numpy(force=True)
+        return scores
 
     def _log_density(self, x: Tensor) -> Tensor:
         """In the data's own units, float64: rows without a label (n, d) -> (n,)."""
@@ -215,8 +220,11 @@ class DensityModel(Model):
         x = self._validated(X, gaps=self.gaps)
         rng = Random(self.seed, f"{self.name}/partial/{self.n_iter_}")
         rows = self._stored(x, y, self.buffers_, self.classes_ if self.labels else None, rng).to(self._where)
+        seen = self.prepare(rows, rng.stream("visit"))
+        if isinstance(seen, Tensor):
+            self._within_reach(seen)
         with torch.no_grad():
-            found, log_p = self.expected_statistics(self.prepare(rows, rng.stream("visit")))
+            found, log_p = self.expected_statistics(seen)
             for name, s in found.items():
                 s += (1 - forget) * self.buffers_.get(f"statistics.{name}", torch.zeros_like(s))
                 self.buffers_[f"statistics.{name}"] = s

@@ -44,7 +44,8 @@ from reverie.units import Bernoulli, Blocks, Categorical, Gaussian
 Array = NDArray[Any]
 Learned = Mapping[str, Tensor]
 Shape = tuple[int | None, ...]
-Kind = Literal["bernoulli", "gaussian", "categorical"]
+Kind = Literal["bernoulli", "gaussian", "integer", "categorical"]
+"""What a column is: "integer" is "gaussian" with whole numbers dequantised, whatever type they come in."""
 
 LEAST_SCALE = 0.1
 """Least scale of a column, as a share of its training values' largest distance from their mean: a pixel that is lit
@@ -55,6 +56,8 @@ FARTHEST = 2**20
 """Levels between a column's origin and its farthest value: beyond, float32 has hardly any room for noise."""
 ROUNDING = 2.0**-22
 """Share of a level's distance from the origin by which it may come out wrong: four roundings in float32."""
+IMAGE = 16
+"""Columns that an image has at least: in fewer, values on a grid are not taken for grey levels."""
 LEVELS = (16, 255, 256)
 """Numbers of steps from 0 to 1 by which images come as fractions: scikit-learn's digits, and bytes by both customs."""
 GRID_ROUNDING = 1e-4
@@ -219,7 +222,7 @@ class Real:
             return 0.0
         if np.issubdtype(x.dtype, np.integer) or x.dtype == np.bool_:
             return 1.0
-        if np.fmin.reduce(x, None) >= 0 and np.fmax.reduce(x, None) <= 1:
+        if x.shape[1] >= IMAGE and np.fmin.reduce(x, None) >= 0 and np.fmax.reduce(x, None) <= 1:
             # Whole numbers alone, zeros and ones, are no image's levels: they are every grid's.
             found = next((1 / levels for levels in (1, *LEVELS) if _on_grid(x, 1 / levels)), 1.0)
             if found < 1:
@@ -579,6 +582,7 @@ def encoding_of(
         kinds: dict[Kind, Encoding] = {
             "bernoulli": Binary(binarise, first),
             "gaussian": Real(dequantise, first),
+            "integer": Real(True, first),
             "categorical": Codes(first, levels),
         }
         return kinds[kind]

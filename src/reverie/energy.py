@@ -410,11 +410,8 @@ class EnergyModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
         return scores
 
     def score(self, X: Any, y: Any = None) -> float:
-        """Mean of :meth:`score_samples`, nats per example.
-
-        Classifiers are ranked by log p(x) too, whatever y is: ``cross_val_score(…, scoring="accuracy")`` counts labels.
-        """
-        return float(self.score_samples(X).mean())
+        """Mean of :meth:`score_samples`, nats per example; of a model with labels, where y is given, its accuracy."""
+        return self._mean_score(X, y)
 
     def log_likelihood(
         self,

@@ -157,12 +157,23 @@ def sample_posterior(
     return log_p, _traced(come_from, lengths, _inverted(alpha.T, u))
 
 
-def forecast(state: Tensor, transition: Tensor, steps: int) -> Tensor:
-    """p(z) one, two … ``steps`` steps after p(z) = ``state``: (…, S) -> (steps, …, S)."""
-    A, found = transition.exp(), [state]
-    for _ in range(steps):
-        found.append(found[-1] @ A)
-    return torch.stack(found[1:]) if steps else state.new_empty((0, *state.shape))
+def forecast(state: Tensor, transition: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+    """What comes one, two … ``steps`` steps after p(z) = ``state``, (…, S): p(z) and the probability of going on.
+
+    Rows of exp(transition) may add up to less than one: the rest is the probability of an end. p(z) is scaled at each
+    step, so that it has digits left when hardly anything goes on.
+
+    Returns:
+        p(z) given that the sequence still goes on, (steps, …, S), and the probability that it does, (steps, …).
+    """
+    A, on = transition.exp(), torch.ones_like(state[..., 0])
+    states, going_on = state.new_empty((steps, *state.shape)), state.new_empty((steps, *on.shape))
+    for t in range(steps):
+        state = state @ A
+        share = state.sum(-1)
+        states[t] = state = state / share.unsqueeze(-1)
+        going_on[t] = on = on * share
+    return states, going_on
 
 
 def filter_step(predicted: Tensor, emission: Tensor) -> tuple[Tensor, Tensor]:

@@ -40,6 +40,32 @@ VERBS = ("sample", "score_samples", "score", "log_likelihood", "transform", "rec
 ROWS = 4096
 """Rows that are taken at a time where all of them at once would need too much memory."""
 
+FARTHEST = 1e100
+"""Of what equations see in float64: squares of farther values, times those of precisions, could be infinite."""
+
+
+class Middle(Random):
+    """Puts whole numbers in the middle of their levels, where noise would spread them: for what is predicted of them.
+
+    What is likeliest of a whole number must not depend on a draw. Draws of bits out of probabilities remain draws.
+    """
+
+    def __init__(self, seed: int = 0, name: str = "", device: str | torch.device = "cpu") -> None:
+        super().__init__(seed, name, device)
+        self._draws = Random(seed, name, device)
+
+    def stream(self, name: str) -> Middle:
+        """Another stream of the same kind."""
+        return Middle(self.seed, f"{self.name}/{name}", self.device)
+
+    def uniform(self, shape: tuple[int, ...]) -> Tensor:
+        """One half."""
+        return torch.full(shape, 0.5, device=self.device)
+
+    def bernoulli(self, p: Tensor) -> Tensor:
+        """Seeded draws."""
+        return self._draws.bernoulli(p)
+
 
 class Fitted(BaseModel):
     """Attributes of a fitted model that are no tensors, as they are saved."""
@@ -277,8 +303,11 @@ class Model(BaseEstimator):
         return self.encoding.unit(self.buffers_, self.n_features_in_)
 
     def statistics_of(self, X: Any) -> Array:
-        """T(x) of the units that see an example: (n, …) -> (n, parameters), NaN where it is missing."""
-        x = self._encoded(X)
+        """T(x) of the units that see an example: (n, …) -> (n, parameters), NaN where it is missing.
+
+        Of whole numbers that are dequantised it is taken in the middle of their levels.
+        """
+        x = self._centred(X)
         there = self.x_unit.present((~x.isnan()).to(x))
         found: Array = self.x_unit.statistics(x.nan_to_num()).masked_fill(there == 0, math.nan).numpy(force=True)
         return found
@@ -400,11 +429,30 @@ class Model(BaseEstimator):
 
     def _encoded(self, X: Any) -> Tensor:
         """New rows as the equations want them: (n, D) on the model's device, with the seeded draws of the protocol."""
+        return self._new(X, Random(self.seed, f"{self.name}/scored"))
+
+    def _centred(self, X: Any) -> Tensor:
+        """The same with whole numbers in the middle of their levels, so that no noise decides what is predicted."""
+        return self._new(X, Middle(self.seed, f"{self.name}/scored"))
+
+    def _new(self, X: Any, rng: Random) -> Tensor:
         check_is_fitted(self, "params_")
         self._check_labels()
-        rng = Random(self.seed, f"{self.name}/scored")
-        x = self._validated(X, gaps=self.gaps)
-        return self.seen(x, rng)
+        return self.seen(self._validated(X, gaps=self.gaps), rng)
+
+    def _mean_score(self, X: Any, y: Any) -> float:
+        """What every model's ``score`` is: mean log p(x), nats per example; accuracy where there are labels.
+
+        A model that learns labels is a classifier to scikit-learn, whose searches take the ``score`` of one for the
+        share of examples whose label it predicts; so it is that where y is given.
+
+        Raises:
+            DataError: y is no label for each example.
+        """
+        if not self.labels or y is None:
+            return float(self.score_samples(X).mean())
+        found = self.predict(X)
+        return float(np.mean(found == _labels(y, len(found))))
 
     def code_of(self, label: Any) -> Tensor:
         """The code of a label, (1,), in float32."""
@@ -413,7 +461,23 @@ class Model(BaseEstimator):
     def seen(self, x: Array, rng: Random) -> Tensor:
         """Checked rows (n, D) as the equations see them, with the draws that their preparation takes: (n, d)."""
         self._tell_of_strays(x)
-        return self._prepared(self._rows(x, self.buffers_, rng).to(self._where), rng.stream("visit"), gaps=True)
+        rows = self._rows(x, self.buffers_, rng).to(self._where)
+        return self._within_reach(self._prepared(rows, rng.stream("visit"), gaps=True))
+
+    def _within_reach(self, x: Tensor) -> Tensor:
+        """Rows (n, d) as the equations see them, whose squares double precision holds.
+
+        Raises:
+            DataError: it does not hold them, so that every answer would be NaN.
+        """
+        if x.dtype is torch.float64 and len(x) and float(x.abs().nan_to_num().max()) > FARTHEST:
+            row, k = torch.nonzero(x.abs() > FARTHEST)[0].tolist()
+            column = self.column_names[self.encoding.kept(self.buffers_, self.n_features_in_)[k]]
+            raise DataError(
+                f"row {row}, column {column} lies {float(x[row, k].abs()):.0e} times the column's scale from where "
+                "training rows were, too far to be squared in double precision: mend the value, or make it missing"
+            )
+        return x
 
     def _tell_of_strays(self, x: Array) -> None:
         """Warn where columns that never varied in training, of which the equations see nothing, hold other values."""

@@ -25,6 +25,7 @@ import shutil
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -283,7 +284,8 @@ def evaluate(run: Run, *, report: Report | None = None) -> Evidence:
     dataset = run.dataset()
     splits = {"test": dataset.test.x, "validation": dataset.validation.x, "train": dataset.train.x}
     labels = {"test": dataset.test.y, "validation": dataset.validation.y, "train": dataset.train.y}
-    figures = tuple(gather(model, splits, dataset.protocol, dataset.facts, report, labels))
+    with _each_warning_once():
+        figures = tuple(gather(model, splits, dataset.protocol, dataset.facts, report, labels))
     seen = {name: share_seen(splits["train"], x) for name, x in splits.items() if name != "train" and len(x)}
     evidence = Evidence(figures, verdict(figures, seen), digest, seen)
     files.write_atomic(run.path / "evidence.json", TypeAdapter(Evidence).dump_json(evidence, indent=2) + b"\n")
@@ -301,6 +303,18 @@ def draw_samples(run: Run, model: Model | None = None) -> Path:
     with files.pending(run.path / "samples.png") as temporary:
         data.sheet(images, low=None if high is None else 0.0, high=high).save(temporary, format="PNG")
     return run.path / "samples.png"
+
+
+@contextmanager
+def _each_warning_once() -> Iterator[None]:
+    """Say at the end what was warned of, once where several figures meet the same: alike up to the first colon."""
+    with warnings.catch_warnings(record=True) as said:
+        try:
+            yield
+        finally:
+            found = {(one.category, str(one.message).partition(": ")[0]): one.message for one in reversed(said)}
+    for message in reversed(found.values()):
+        warnings.warn(message, stacklevel=4)
 
 
 # Training into a folder -----------------------------------------------------------------------------------------------
@@ -443,7 +457,8 @@ def _begin(model: Model, dataset: Dataset) -> Training:
     if not model.labels:
         return model.begin(dataset.train.x, dataset.validation.x)
     if dataset.train.y is None:
-        raise DataError(f"{dataset.source}: has no labels, but labels=true learns them; leave it out")
+        why = "labels=true learns them; leave it out" if "labels" in model.get_params() else f"{model.name} learns them"
+        raise DataError(f"{dataset.source}: has no labels, but {why}; of a table, --target COLUMN says where they are")
     return model.begin(dataset.train.x, dataset.validation.x, dataset.train.y, dataset.validation.y)
 
 

@@ -390,10 +390,76 @@ def test_a_model_that_learns_no_labels_says_which_does(model: str, invoke: Invok
     for command in commands:
         outcome = invoke(*command, "--out", tmp_path / "a.csv")
         assert outcome.code == 2
-        assert f"{model} learns no labels; rbm and dbn do" in outcome.error
+        assert f"{model} learns no labels; naive-bayes does, and so do rbm and dbn with" in outcome.error
         failed = invoke(*command, "--out", tmp_path / "a.csv", "--json").events[-1]
         assert (failed["event"], failed["code"]) == ("error", 2)
     assert not (tmp_path / "a.csv").exists()
+
+
+@pytest.fixture(scope="module")
+def kinds(invoke: Invoke, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with ``table.csv``, of two kinds of animals that differ in size, some missing, and a naive-bayes run."""
+    folder, rng = tmp_path_factory.mktemp("kinds"), np.random.default_rng(0)
+    rows = []
+    for number in range(200):
+        kind = ("cat", "dog")[number % 4 == 0]
+        size = "" if number % 9 == 0 else f"{rng.normal(1 if kind == 'cat' else 3, 0.5):.3f}"
+        rows.append(f"{size},{kind},{('no', 'yes')[rng.integers(2)]}")
+    (folder / "table.csv").write_text("\n".join(["size,kind,tame", *rows]) + "\n")
+    done = invoke("fit", "naive-bayes", folder / "table.csv", "--target", "kind", "--out", folder / "run")
+    assert done.code == 0, done.err
+    return folder
+
+
+def test_draws_of_a_table_with_labels_come_with_labels(invoke: Invoke, kinds: Path, tmp_path: Path) -> None:
+    """Together they are draws from p(x, y): its priors, and the means of its classes, within five standard errors."""
+    n, model = 4000, Run.open(kinds / "run").model()
+    done = invoke("sample", kinds / "run", "-n", n, "--out", tmp_path / "a.parquet")
+    assert done.code == 0, done.err
+    table = parquet.read_table(tmp_path / "a.parquet").to_pydict()
+    assert list(table) == ["size", "kind", "tame"]
+    kind, size = np.array(table["kind"]), np.array(table["size"])
+    for k, name in enumerate(["cat", "dog"]):
+        share = model.class_prior_[k]
+        assert abs((kind == name).mean() - share) < 5 * (share * (1 - share) / n) ** 0.5
+        own = size[kind == name]
+        assert abs(own.mean() - model.means_[k][0]) < 5 * own.std() / len(own) ** 0.5
+
+
+def test_a_label_that_is_given_is_held_fast(invoke: Invoke, kinds: Path, tmp_path: Path) -> None:
+    (tmp_path / "given.csv").write_text("size,kind,tame\n,dog,yes\n")
+    words = ("sample", kinds / "run", "-n", 30, "--given", tmp_path / "given.csv")
+    lines = invoke(*words).out.splitlines()
+    assert lines[0] == "size,kind,tame"
+    assert all(line.endswith(",dog,yes") for line in lines[1:])
+    assert lines == invoke(*words, "--label", "dog").out.splitlines()
+    (tmp_path / "given.csv").write_text("size,tame\n3.1,yes\n")
+    drawn = [line.split(",")[1] for line in invoke(*words).out.splitlines()[1:]]
+    assert drawn.count("dog") > 20
+
+
+def test_labels_stay_when_gaps_are_filled(invoke: Invoke, kinds: Path, tmp_path: Path) -> None:
+    assert invoke("impute", kinds / "run", kinds / "table.csv", "--out", tmp_path / "full.csv").code == 0
+    was, filled = (
+        [line.split(",") for line in path.read_text().splitlines()]
+        for path in (kinds / "table.csv", tmp_path / "full.csv")
+    )
+    assert [row[1:] for row in filled] == [row[1:] for row in was]
+    assert all(row[0] for row in filled)
+
+
+def test_a_missing_column_is_a_fault_of_the_data(invoke: Invoke, kinds: Path, tmp_path: Path) -> None:
+    (tmp_path / "narrow.csv").write_text("tame\nyes\n")
+    outcome = invoke("predict", kinds / "run", tmp_path / "narrow.csv", "--out", tmp_path / "a.csv")
+    assert outcome.code == 3
+    assert "no column 'size'" in outcome.error
+
+
+def test_labels_that_are_nowhere_are_asked_for(invoke: Invoke, kinds: Path, tmp_path: Path) -> None:
+    outcome = invoke("fit", "naive-bayes", kinds / "table.csv", "--out", tmp_path / "run")
+    assert outcome.code == 3
+    assert "--target COLUMN" in outcome.error
+    assert "labels=true" not in outcome.error
 
 
 def test_tables_are_not_written_as_images(invoke: Invoke, labelled: Path, tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def test_a_model_of_p_of_x_is_fitted_class_by_class(invoke, table, tmp_path):
         (("--target", "species", "--sizes", "3"), 2, "they can be 6"),
         (("--target", "species", "--model", "naive-bays"), 2, "did you mean naive-bayes"),
         (("--target", "species", "--time-limit", "soon"), 2, "--time-limit"),
-        (("--target", "length"), 3, "row"),
+        (("--target", "length"), 3, "continuous"),
     ],
 )
 def test_what_cannot_be_measured_is_said(invoke, table, tmp_path, words, code, said):
@@ -80,3 +80,10 @@ def test_sequences_are_refused(invoke, tmp_path):
     done = invoke("versus", "words", "--out", tmp_path / "x")
     assert done.code == 3
     assert "sequences" in done.error
+
+
+def test_the_smallest_size_is_one_that_a_mixture_can_learn_from(invoke, table, tmp_path):
+    words = ("--model", "mixture", "--set", "components=3", "--set", "restarts=1", "--set", "epochs=5", "--seeds", 2)
+    done = invoke("versus", table, "--target", "species", *words, "--out", tmp_path / "m", "--json")
+    assert done.code == 0, done.err
+    assert done.events[-1]["sizes"][0] == 9

@@ -37,7 +37,7 @@ def test_kinds_are_inferred(tmp_path: Path, ending: str) -> None:
         Column("species", "categorical", ("cat", "dog", "eel")),
     )
     assert data.columns == ("age", "season", "weight", "member")
-    assert data.schema.visible == ("gaussian", "categorical", "gaussian", "bernoulli")
+    assert data.schema.visible == ("integer", "categorical", "gaussian", "bernoulli")
     assert (data.kind, data.train.x.dtype) == ("table", np.float64)
     np.testing.assert_array_equal(data.train.y, MIXED["species"])
     names = [None if code != code else SEASONS[int(code)] for code in data.train.x[:, 1]]

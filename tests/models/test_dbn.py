@@ -576,7 +576,7 @@ def test_what_a_network_cannot_do_it_does_not_have():
     with pytest.raises(AttributeError, match="only with labels=True"):
         plain.predict(states(4))
     alone = network(4, (3, 3), labels=True, pretrain=False, finetune=Discriminative(epochs=1))
-    for verb in ("sample", "score", "score_samples", "log_likelihood", "reconstruct"):
+    for verb in ("sample", "score_samples", "log_likelihood", "reconstruct"):
         assert not hasattr(alone, verb)
     assert alone.pictures(states(4).numpy(), Random(0)) == []
     with pytest.raises(AttributeError, match="nothing but to classify"):

@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from reverie import inference, storage
-from reverie.errors import CorruptFileError, DataError, UsageError
+from reverie.errors import CorruptFileError, DataError, DivergedError, UsageError
 from reverie.models.hmm import HMM
+from reverie.models.naive_bayes import NaiveBayes
 from reverie.random import Random
 from reverie.units import Categorical
 
@@ -132,10 +133,8 @@ def test_words_of_all_lengths_have_probability_one():
     model = fitted(words(), 2)
     everything = [np.array(w) for T in range(1, 10) for w in itertools.product(range(3), repeat=T)]
     p = np.exp(model.score_samples(everything))
-    rest = inference.forecast(torch.from_numpy(model.startprob_), model.log_transition, 9)[
-        -1
-    ].sum()  # of those that are still going on after nine
-    assert p.sum() + float(rest) == pytest.approx(1, abs=1e-9)
+    _, going_on = inference.forecast(torch.from_numpy(model.startprob_), model.log_transition, 9)
+    assert p.sum() + float(going_on[-1]) == pytest.approx(1, abs=1e-9)
     assert p.sum() > 0.9
 
 
@@ -165,7 +164,7 @@ def log_prior(model):
 @pytest.mark.parametrize("case", ["diagonal", "full", "ends", "codes"])
 def test_an_iteration_never_lowers_likelihood_times_prior(case):
     X, arguments = CASES[case]
-    model = HMM(3, **{**QUICK, **arguments, "epochs": 1, "floor": 1e-300})
+    model = HMM(3, **{**QUICK, **arguments, "epochs": 1, "floor": 1e-12})
     training = model.begin(X)
     eta = model.params_["eta"]
     eta.lerp_(eta.mean(0), 0.5)  # away from where k-means put it
@@ -230,6 +229,28 @@ def test_known_states_are_counts():
     np.testing.assert_allclose(model.means_, [rows[states == k].mean(0) for k in (0, 1)])
 
 
+def test_a_state_whose_column_is_always_missing_learns_the_others():
+    """Every state known, so that classes of naive Bayes are the same model of a step: equal where there are values."""
+    rng = np.random.default_rng(0)
+    y = [(np.arange(40) // 5 + k) % 2 for k in range(3)]
+    X = [np.column_stack([10.0 * z - 5 + rng.normal(size=40), rng.normal(3, 2, 40)]) for z in y]
+    for x, z in zip(X, y, strict=True):
+        x[z == 0, 1] = np.nan
+    model = HMM(2, **{**QUICK, "epochs": 1}).fit(X, y)
+    rows, states = np.concatenate(X), np.concatenate(y)
+    peer = NaiveBayes(device="cpu").fit(rows, states)
+    known = np.array([[True, False], [True, True]])
+    np.testing.assert_allclose(model.means_[known], peer.means_[known], rtol=1e-6)  # float32
+    variances = [[np.nanvar(rows[states == k, d]) if known[k, d] else 0.0 for d in (0, 1)] for k in (0, 1)]
+    floor = 1e-6 * model.buffers_["scale"].numpy() ** 2
+    np.testing.assert_allclose(model.covars_[known], (variances + floor)[known], rtol=1e-7)
+    for z in (0, 1):  # the same densities too: those of one step, of which the state is known
+        step = model.unit.log_likelihoods(model._encoded([X[0]]).rows, model.params_["eta"])[y[0] == z, z]
+        wanted = peer.score_samples(X[0][y[0] == z], y[0][y[0] == z]) - np.log(peer.class_prior_[z])
+        volume = model._volume_of(model._encoded([X[0]]).rows)[y[0] == z]
+        np.testing.assert_allclose(step - volume, wanted, rtol=1e-9)
+
+
 def test_states_that_are_known_in_part_name_the_states():
     """A tenth of the steps: the states are then called what they are known to be, in every start."""
     X = reals((80, 90, 70))
@@ -243,6 +264,9 @@ def test_states_that_are_known_in_part_name_the_states():
         HMM(2).fit(X, [truth[0], truth[1] + 5, truth[2]])
     with pytest.raises(DataError, match="y holds the states of 2 sequences, but there are 3"):
         HMM(2).fit(X, truth[:2])
+    for wrong in (5, [1, [2, 3]], [5, 5, 5], "abc"):
+        with pytest.raises(DataError, match="y "):
+            HMM(2).fit(X, wrong)
 
 
 @each_case
@@ -282,6 +306,35 @@ def test_streams_add_up():
     for name, s in found.items():
         torch.testing.assert_close(model.buffers_[f"statistics.{name}"], before[f"statistics.{name}"] + s)
     assert float(model.buffers_["statistics.initial"].sum()) == pytest.approx(4)
+
+
+def test_streams_know_all_their_lengths():
+    """Lengths of draws are those of all sequences; ``forget`` drops a share of the earlier ones."""
+    short, long = reals((3,) * 20), reals((50,) * 60)
+    model = HMM(2, device="cpu").partial_fit(short).partial_fit(long)
+    drawn = np.array([len(one) for one in model.sample(2000)])
+    assert set(drawn) == {3, 50}
+    assert (drawn == 3).mean() == pytest.approx(0.25, abs=5 * math.sqrt(0.25 * 0.75 / 2000))
+    model.partial_fit(reals((7,) * 8), forget=0.9)
+    np.testing.assert_allclose(model.buffers_["lengths"], [3, 7, 50])
+    np.testing.assert_allclose(model.buffers_["length_counts"], [2, 8, 6])
+    model.partial_fit(short, forget=1)
+    assert {len(one) for one in model.sample(50)} == {3}
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_visits_are_those_of_every_step(ends):
+    """Also of last ones: shares of the posteriors that the last iteration summed, whatever the lengths."""
+    for X in (reals((1,) * 12), reals()):
+        model = HMM(2, **{**QUICK, "epochs": 1}, ends=ends)
+        training = model.begin(X)
+        gamma = np.concatenate(model.predict_proba(X))
+        training.run()
+        model.end(training)
+        chain = model.state_chain(X, 3)
+        np.testing.assert_allclose(chain.visits, gamma.mean(0), rtol=1e-9)
+        assert [len(path) for path in chain.paths] == [len(x) for x in X[:3]]
+    assert [path.shape for path in model.state_chain(X[0]).paths] == [(7,)]
 
 
 @each_case
@@ -411,11 +464,62 @@ def test_continuations_follow_the_model():
     assert (np.abs(seen - n * q) <= 5 * np.sqrt(n * q * (1 - q))).all()
 
 
+def test_far_ahead_a_forecast_is_the_chain_that_never_ended():
+    """After 5,000 steps hardly anything goes on: the states are those of the leading eigenvector, and none is NaN."""
+    model = fitted(words(), 3)
+    found = model.forecast([words()[0]], 5000)
+    assert found.going_on[0, -1] < 1e-300
+    value, vector = np.linalg.eig(model.log_transition.exp().numpy().T)
+    leading = vector[:, np.abs(value).argmax()].real
+    np.testing.assert_allclose(found.states[0, -1], leading / leading.sum(), atol=1e-9)
+
+
+def test_values_beyond_double_precision_are_refused():
+    """Whatever is asked: neither NaN nor a state that nothing speaks for; just below, everything is finite."""
+    for arguments in ({}, {"covariance": "full"}, {"ends": True}):
+        model = fitted(reals(), **arguments)
+        for far in (1e200, -1e308):
+            X = [reals()[0], reals()[1].copy()]
+            X[1][2, 1] = far
+            for ask in (model.score_samples, model.predict_proba, model.decode, model.forecast, model.partial_fit):
+                with pytest.raises(DataError, match="sequence 1, step 2, column 1 lies"):
+                    ask(X)
+            with pytest.raises(DataError, match="sequence 0, step 2, column 1 lies"):
+                model.continue_(X[1], 2)
+        X[1][2, 1] = 1e99
+        assert np.isfinite(model.score_samples(X)).all()
+        np.testing.assert_allclose(model.predict_proba(X)[1].sum(1), 1)
+        assert np.isfinite(model.forecast(X, 2).states).all()
+        assert model.continue_(X[1], 2)[0].shape == (5, 2)
+
+
+def test_dependent_columns_without_a_floor_are_refused_or_learned():
+    X = [np.column_stack([x, x.sum(1)]) for x in reals()]
+    with pytest.raises(UsageError, match="floor"):
+        HMM(2, covariance="full", floor=1e-16).fit(X)
+    model = HMM(2, covariance="full", device="cpu")
+    model.begin(X)
+    model.floor = 0.0
+    with pytest.raises(DivergedError, match="floor=1e-06"):
+        model.maximise(model.expected_statistics(model._encoded(X))[0])
+
+
 def test_real_sequences_go_on_for_as_long_as_asked():
     model = fitted(reals())
     assert [one.shape for one in model.continue_(reals()[0], 4, n=2)] == [(11, 2)] * 2
     with pytest.raises(UsageError, match="knows no end"):
         model.continue_(reals()[0])
+
+
+def test_whole_numbers_have_states_that_no_seed_decides():
+    """Integers are spread by noise where densities are asked for; where states are, they stand in mid-level."""
+    rng = np.random.default_rng(0)
+    X = [rng.integers(0, 3, (30, 2)) for _ in range(4)]
+    model = fitted(X)
+    states, p = model.predict(X), model.predict_proba(X)
+    model.seed = 1
+    for x, y in zip([*states, *p], [*model.predict(X), *model.predict_proba(X)], strict=True):
+        np.testing.assert_array_equal(x, y)
 
 
 @each_case
@@ -463,6 +567,7 @@ def test_a_list_objects_a_cube_and_one_array_are_the_same_data():
         np.testing.assert_array_equal(model.score_samples(X), scores)
     assert model.score_samples(cube[0]) == pytest.approx(scores[:1])
     assert model.decode(cube).shape == (3, 6)
+    assert model.predict(cube).shape == (3, 6)
     assert model.decode(cube[0]).shape == model.predict(cube[0]).shape == (6,)
     assert model.predict_proba(cube[0]).shape == (6, 3)
     assert [p.shape for p in model.predict_proba(list(cube))] == [(6, 3)] * 3
@@ -479,7 +584,12 @@ def test_a_list_objects_a_cube_and_one_array_are_the_same_data():
         ([np.zeros((4, 2)), np.zeros((0, 2))], "sequence 1 has no steps"),
         ([np.zeros((4, 2)), np.zeros((4, 3))], "steps of shapes"),
         ([np.zeros((4, 2, 2))], r"sequence 0 has shape \(4, 2, 2\)"),
-        (["word"], "sequence 0 has shape"),
+        (["word"], r"sequence 0 has shape .*Give symbols as codes.*reverie fit hmm words\.txt"),
+        ([list("word")], "Give symbols as codes"),
+        ([np.array(list("word"), dtype=object)], "Give symbols as codes"),
+        (np.array(["one", "two"]), "Give symbols as codes"),
+        (np.arange(9.0), r"X is one array of shape \(9,\).*a list of sequences, .*or one array \(T, D\)"),
+        (np.float64(3), r"X is one array of shape \(\)"),
         ([[1, [2, 3]]], "sequence 0 is no array"),
         ([np.full((4, 2), np.inf)], "infinity"),
         ([np.column_stack([np.arange(4.0), np.full(4, np.nan)])], "column 1 has no value"),
@@ -499,6 +609,17 @@ def test_other_sequences_than_it_was_fitted_on_are_refused():
         model.sample(-1)
     with pytest.raises(UsageError, match="length=0"):
         model.sample(1, length=0)
+    for length in (2.7, "abc", [2, 3], [[1, 2, 3]], [1, [2], 3], True, [1, 2, -1], 10**12, 10**30):
+        with pytest.raises(UsageError, match="length="):
+            model.sample(3, length=length)
+    for ask in (
+        lambda: model.sample(10**12),
+        lambda: model.continue_(reals()[0], 10**12),
+        lambda: model.forecast(reals(), 10**12),
+    ):
+        with pytest.raises(UsageError, match="at most 100,000,000 steps"):
+            ask()
+    assert len(model.sample(np.int64(2), length=np.int32(3))) == len(model.sample(2, length=np.array([3, 1]))) == 2
     with pytest.raises(UsageError, match="learns no labels"):
         model.sample(1, y=2)
     with pytest.raises(AttributeError, match="emissionprob_ is that of one column of codes"):

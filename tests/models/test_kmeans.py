@@ -299,3 +299,13 @@ def test_pictures_are_the_centres():
     order = np.argsort(-model.weights_)
     np.testing.assert_allclose(picture.images.reshape(4, -1), model.cluster_centers_[order], rtol=1e-5, atol=1e-5)
     assert f"{model.weights_.max():.1%}" in picture.caption
+
+
+def test_rows_too_far_to_square_are_refused():
+    x = np.random.default_rng(0).normal(size=(50, 2))
+    model = KMeans(2, device="cpu").fit(x)
+    far = x[:2].copy()
+    far[1, 0] = 1e200
+    for verb in (model.predict_proba, model.predict, model.transform):
+        with pytest.raises(DataError, match="row 1, column 0 lies"):
+            verb(far)

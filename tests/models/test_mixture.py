@@ -266,3 +266,21 @@ def test_saved_with_its_attributes(tmp_path):
         np.testing.assert_array_equal(getattr(again, name), getattr(model, name))
     again.partial_fit(model.sample(50))
     assert math.isfinite(again.score(model.sample(10)))
+
+
+def test_components_of_whole_numbers_depend_on_no_draw():
+    x = np.random.default_rng(0).integers(0, 3, (100, 4))
+    model = Mixture(3, restarts=1, epochs=5, device="cpu").fit(x)
+    found = model.predict_proba(x)
+    np.testing.assert_allclose(model.predict_proba(x[::-1])[::-1], found, atol=1e-12)
+    np.testing.assert_allclose(model.predict_proba(x[5:6]), found[5:6], atol=1e-12)
+    np.testing.assert_array_equal(model.set_params(seed=1).predict_proba(x), found)
+
+
+def test_rows_too_far_to_square_are_refused():
+    model = Mixture(2, restarts=1, epochs=5, device="cpu").fit(overlapping())
+    far = overlapping()[:2]
+    far[1, 0] = 1e200
+    for verb in (model.predict_proba, model.predict, model.score_samples):
+        with pytest.raises(DataError, match="row 1, column 0 lies"):
+            verb(far)

@@ -7,8 +7,10 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from scipy.special import logsumexp
 from sklearn.datasets import load_iris
+from sklearn.model_selection import cross_val_score
 from sklearn.naive_bayes import BernoulliNB, CategoricalNB, GaussianNB
 
 import reverie
@@ -126,7 +128,7 @@ def test_p_of_x_and_y_belong_together(gaps):
     np.testing.assert_array_equal(model.predict(x), joint.argmax(1))
     some = np.where(np.arange(len(y)) % 2, y, np.nan)
     np.testing.assert_allclose(model.score_samples(x, some)[::2], model.score_samples(x)[::2])
-    assert model.score(x, y) == pytest.approx(model.log_likelihood(x, y=y).value)
+    assert model.score_samples(x, y).mean() == pytest.approx(model.log_likelihood(x, y=y).value)
     assert "labels" in model.log_likelihood(x, y=y).base_measure
     assert model.log_likelihood(x).base_measure == model.base_measure
 
@@ -295,3 +297,75 @@ def test_the_mean_image_of_each_class_is_shown():
     np.testing.assert_allclose(picture.images, [images[y == k].mean(0) for k in (0, 1)], atol=1e-6)
     assert "50.0%" in picture.caption
     assert mixed().fit(*rows()).pictures(None, None) == []
+
+
+# Whole numbers --------------------------------------------------------------------------------------------------------
+
+
+def counts(n=200):
+    """Few levels, so that noise over a level would change many a prediction."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, n)
+    return rng.binomial(2, np.array([0.4, 0.6])[y][:, None], (n, 6)), y
+
+
+@pytest.mark.parametrize("verb", ["predict", "predict_proba", "predict_joint_log_proba", "statistics_of"])
+def test_what_is_predicted_of_whole_numbers_depends_on_no_draw(verb):
+    """Not on the seed that scores, nor on the order of the rows, nor on which of them come together."""
+    x, y = counts()
+    model = NaiveBayes(device="cpu").fit(x, y)
+    found = getattr(model, verb)(x)
+    for rows_of in (np.arange(len(x))[::-1], np.arange(7), np.array([3])):
+        np.testing.assert_allclose(getattr(model, verb)(x[rows_of]), found[rows_of], atol=1e-12)
+    density = model.score_samples(x)
+    model.set_params(seed=1)
+    np.testing.assert_array_equal(getattr(model, verb)(x), found)
+    assert not np.array_equal(model.score_samples(x), density), "densities take noise"
+
+
+def test_whole_numbers_are_predicted_from_the_middle_of_their_levels():
+    x, y = counts()
+    model = NaiveBayes(device="cpu").fit(x, y)
+    loc, scale = (t.numpy() for t in model.x_unit.loc_scale(model.params_["eta"]))
+    learned, spread = model.buffers_["loc"].numpy(), model.buffers_["scale"].numpy()
+    parts = stats.norm(loc * spread + learned, scale * spread).logpdf((x + 0.5)[:, None, :])
+    np.testing.assert_allclose(model.predict_joint_log_proba(x), parts.sum(2) + np.log(model.class_prior_), atol=1e-9)
+
+
+# scikit-learn's searches, and rows at the ends of double precision ----------------------------------------------------
+
+
+def test_score_with_labels_is_accuracy():
+    model = NaiveBayes(device="cpu").fit(IRIS, SPECIES)
+    assert model.score(IRIS, SPECIES) == (model.predict(IRIS) == SPECIES).mean()
+    assert model.score(IRIS) == pytest.approx(model.score_samples(IRIS).mean())
+    found, peer = (cross_val_score(m, IRIS, SPECIES) for m in (NaiveBayes(floor=1e-9, device="cpu"), GaussianNB()))
+    np.testing.assert_allclose(found, peer)
+    with pytest.raises(DataError, match="one label for each"):
+        model.score(IRIS, SPECIES[1:])
+
+
+def test_values_too_far_to_square_are_refused():
+    model = NaiveBayes(device="cpu").fit(IRIS, SPECIES)
+    far = IRIS[:3].copy()
+    far[1, 2] = 1e90
+    assert np.isfinite(model.predict_proba(far)).all()
+    far[1, 2] = -1e200
+    for verb in (model.predict, model.predict_proba, model.score_samples):
+        with pytest.raises(DataError, match="row 1, column 2 lies 6e"):
+            verb(far)
+    before = model.params_["eta"].clone()
+    with pytest.raises(DataError, match="row 1, column 2"):
+        model.partial_fit(far, SPECIES[:3])
+    assert torch.equal(model.params_["eta"], before)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.3, 1.7, 123.456])
+@pytest.mark.parametrize("n", [50, 50_000])
+def test_a_constant_within_a_class_is_found_whatever_rounding_makes_of_it(value, n):
+    y = np.arange(n) % 2
+    x = np.where(y, value, np.random.default_rng(0).normal(size=n))[:, None]
+    with pytest.raises(DataError, match="does not vary among the examples of class 1"):
+        NaiveBayes(floor=0.0, device="cpu").fit(x, y)
+    x[y == 1] += 1e-4 * np.random.default_rng(1).normal(size=(n // 2, 1))
+    NaiveBayes(floor=0.0, device="cpu").fit(x, y)

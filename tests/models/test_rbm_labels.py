@@ -387,12 +387,12 @@ def test_clones_learn_the_same():
     assert not is_classifier(RBM(H))
 
 
-def test_grids_are_searched_by_accuracy_and_by_likelihood():
-    """Splits are stratified, since a machine with labels is a classifier; without ``scoring`` it is log p(x)."""
+def test_grids_are_searched_by_accuracy_and_by_log_loss():
+    """Splits are stratified, since a machine with labels is a classifier; without ``scoring`` it is accuracy."""
     x, y = load_digits(return_X_y=True)
     x, y = (x[:200] > 7).astype(np.uint8), y[:200]
     model = RBM(8, labels=True, epochs=3, batch_size=20, device="cpu")
-    for scoring, low, high in (("accuracy", 0, 1), ("neg_log_loss", -9, 0), (None, -100, 0)):
+    for scoring, low, high in (("accuracy", 0, 1), ("neg_log_loss", -9, 0), (None, 0, 1)):
         search = GridSearchCV(model, {"hidden": [4, 16]}, scoring=scoring, cv=2, error_score="raise").fit(x, y)
         assert search.best_params_["hidden"] in (4, 16)
         assert low < search.best_score_ < high
@@ -449,3 +449,12 @@ def test_digits_are_told_apart():
     means = np.stack([x[train][y[train] == k].mean(0) for k in range(10)])
     nearest = ((draws[:, None] - means) ** 2).sum(2).argmin(1)
     assert (nearest == 3).mean() > 0.6
+
+
+@pytest.mark.parametrize("kind", [RBM, DeepBeliefNetwork])
+def test_score_with_labels_is_accuracy(kind):
+    x, y = data()
+    size = 4 if kind is RBM else (4, 3)
+    model = kind(size, labels=True, epochs=2, device="cpu").fit(x, y)
+    assert model.score(x, y) == (model.predict(x) == y).mean()
+    assert model.score(x) == pytest.approx(model.score_samples(x).mean())

@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import t as student
 from sklearn.datasets import load_iris
 
-from reverie import RBM, NaiveBayes
+from reverie import HMM, RBM, Mixture, NaiveBayes
 from reverie.errors import DataError, UsageError
 from reverie.versus import Plan, fight, show
 from reverie.versus.abilities import SHARES
@@ -64,6 +64,51 @@ def test_classes_need_rows():
         fight(NaiveBayes(device="cpu"), IRIS[:52], SPECIES[:52])
     with pytest.raises(DataError, match="one class alone"):
         fight(NaiveBayes(device="cpu"), IRIS[:50], SPECIES[:50])
+
+
+def test_every_class_has_as_many_rows_as_its_model_has_components():
+    curves = fight(Mixture(4, epochs=5, device="cpu"), IRIS, SPECIES, Plan(seeds=2))
+    assert curves.sizes == [12, 20, 50, 105]
+    assert all((np.bincount(trial.y) >= 4).all() for trial in curves.trials)
+    with pytest.raises(UsageError, match=r"they can be 12 \(4 rows of each of 3 classes\) to 105"):
+        fight(Mixture(4, device="cpu"), IRIS, SPECIES, Plan((10,), seeds=2))
+    with pytest.raises(DataError, match=r"class 0 has 50 rows: it takes 51, 50 to learn from .* fewer components"):
+        fight(Mixture(50, device="cpu"), IRIS, SPECIES, Plan(seeds=2))
+
+
+def test_rows_may_be_lists_or_a_data_frame():
+    pandas = pytest.importorskip("pandas")
+    plan, model = Plan((20,), seeds=2), NaiveBayes(device="cpu")
+    first = fight(model, IRIS, SPECIES, plan).figures
+    for X, y in ((IRIS.tolist(), SPECIES.tolist()), (pandas.DataFrame(IRIS), pandas.Series(SPECIES, range(7, 157)))):
+        np.testing.assert_equal(fight(model, X, y, plan).figures, first)
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "said"),
+    [
+        (IRIS[:140], SPECIES, "y has 150 labels, but there are 140 examples"),
+        (IRIS, SPECIES[:140], "y has 140 labels, but there are 150 examples"),
+        (IRIS, None, "requires y"),
+        (IRIS, np.where(SPECIES == 1, np.nan, SPECIES), "y holds nan in row 50"),
+        (IRIS[:, 0], SPECIES, "X has shape"),
+        ([[1.0], [1.0, 2.0]], [0, 1], "one shape"),
+    ],
+)
+def test_what_are_no_rows_with_labels_is_refused(X, y, said):
+    with pytest.raises(DataError, match=said):
+        fight(NaiveBayes(device="cpu"), X, y, Plan(seeds=2))
+
+
+@pytest.mark.parametrize("field", [{"seeds": 0}, {"sizes": (10.5,)}, {"test": 1.0}, {"most_test": 0}])
+def test_plans_that_cannot_be_are_refused(field):
+    with pytest.raises(UsageError, match=rf"Plan\({next(iter(field))}="):
+        Plan(**field)
+
+
+def test_sequences_have_no_twin():
+    with pytest.raises(UsageError, match="HMM is of sequences"):
+        fight(HMM(2), IRIS, SPECIES)
 
 
 def test_time_ends_it_after_a_size():

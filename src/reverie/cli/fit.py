@@ -20,7 +20,11 @@ if TYPE_CHECKING:
     from reverie.model import Model
     from reverie.run import Run
 
-_RECOMMENDED = {"binarise=": "--set binarise=threshold", "labels=True": "--set labels=true"}
+_RECOMMENDED = {
+    "binarise=": "--set binarise=threshold",
+    "labels=True": "--set labels=true",
+    "sequence=": "--sequence COLUMN --time COLUMN",
+}
 """Arguments that the library's messages recommend, and how the command line gives them."""
 
 

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 Given = Annotated[
     str | None,
     typer.Option(
-        "--given", metavar="FILE", help="One example with gaps (NaN, empty): only the gaps are drawn, given the rest."
+        "--given",
+        metavar="FILE",
+        help="One example with gaps (NaN, empty): only the gaps are drawn, given the rest, its label too.",
     ),
 ]
 Mean = Annotated[bool, typer.Option("--mean", help="Write expected values: smoother than draws, and not draws.")]
@@ -90,10 +92,15 @@ def sample(
 
     output, run, model = _begin("sample", folder, out, overwrite, as_json)
     facts: dict[str, Any] = {}
+    schema = run.config.data.table_schema
+    has_target = schema is not None and schema.target_name is not None
     with memory_advice(None):
         if temperatures is None:
-            held = None if given is None else _one(_read(run, given).x, given)
+            example = None if given is None else _read(run, given)
+            held = None if example is None else _one(example.x, str(given))
             y = None if label is None else _known_label(model, label)
+            if y is None and example is not None and example.y is not None and model.labels:
+                y = _known_label(model, str(example.y[0]), f"--given {given}")
             facts = {} if y is None else {"label": y}
             chain = {"burn_in": burn_in, "sampler": sampler, "step_size": step_size}
             draws = _call(model, "sample", number, **chain, given=held, y=y, mean=mean or None, seed=seed)
@@ -102,9 +109,11 @@ def sample(
             alone = {"given": given, "label": label, "mean": mean or None, "sampler": sampler, "step-size": step_size}
             tempered = _temper(output, model, number, alone, temperatures=temperatures, steps=burn_in, seed=seed)
             draws, facts = tempered.samples, _how_tempered(output, tempered)
-    schema = run.config.data.table_schema
-    in_table = "label" in facts and schema is not None and schema.target_name is not None
-    labels = np.full(len(draws), facts["label"]) if in_table else None
+        labels = None
+        if has_target and "label" in facts:
+            labels = np.full(len(draws), facts["label"])
+        elif has_target and model.labels and not mean and hasattr(model, "predict_proba"):
+            labels = _drawn_labels(model, draws, seed)
     kind = "means" if mean else "draws"
     if out is None:
         shown = _shown(run, model, draws, labels)
@@ -153,19 +162,22 @@ def impute(
 ) -> None:
     """Draw what is missing in DATA (NaN, empty cells) given the rest, and write it to FILE, in the order of DATA.
 
+    Labels, where DATA has any, are written as they are; what is missing is drawn without a look at them.
+
     For example: reverie impute run gaps.csv --out filled.csv
     """
     import numpy as np
 
     output, run, model = _begin("impute", folder, out, overwrite, as_json)
-    x = _read(run, source).x
+    examples = _read(run, source)
+    x, schema = examples.x, run.config.data.table_schema
     parts = list(x) if model.sequences else [x]
     gaps = sum(int(np.isnan(part).sum()) for part in parts if part.dtype.kind == "f")
     if not gaps:
         output.warn(f"{source}: nothing is missing in it, so there is nothing to draw")
     with memory_advice(None):
         filled = _with_known(model, _call(model, "impute", x, burn_in=burn_in, seed=seed), x)
-    _write(run, model, filled, out)
+    _write(run, model, filled, out, None if schema is None or schema.target_name is None else examples.y)
     output.line(f"{gaps:,} missing entries of {len(filled):,} examples drawn and written to {out}")
     output.result(file=str(out), n=len(filled), missing=gaps)
 
@@ -285,26 +297,43 @@ def _call(model: Model, verb: str, *arguments: Any, **wanted: Any) -> Any:
     return method(*arguments, **given)
 
 
-def _known_label(model: Model, text: str) -> Any:
-    """The label that a word of the command line stands for.
+def _drawn_labels(model: Model, x: NDArray[Any], seed: int | None) -> NDArray[Any]:
+    """A label for each draw of x, drawn from p(y | x), so that both together are draws from p(x, y): (n, …) -> (n,)."""
+    import numpy as np
+
+    from reverie.random import Random
+
+    if not len(x):
+        empty: NDArray[Any] = model.classes_[:0]
+        return empty
+    u = Random(model.seed if seed is None else seed, "cli/labels").uniform((len(x), 1)).numpy()
+    below: NDArray[Any] = model.predict_proba(x).cumsum(1)[:, :-1]
+    labels: NDArray[Any] = model.classes_[np.sum(u >= below, axis=1)]
+    return labels
+
+
+def _known_label(model: Model, text: str, source: str = "") -> Any:
+    """The label that a word of the command line, or of the file ``source``, stands for.
 
     Raises:
         UsageError: the model has learned no labels, or not this one.
     """
+    source = source or f"--label {text}"
     if not model.labels:
-        raise UsageError(f"--label {text}: {_no_labels(model)}")
+        raise UsageError(f"{source}: {_no_labels(model)}")
     for label in model.classes_.tolist():
         if text in (str(label), f"{label:g}" if isinstance(label, float) else str(label).lower()):
             return label
     known = ", ".join(map(str, model.classes_.tolist()[:20])) + ", …" * (len(model.classes_) > 20)
-    raise UsageError(f"--label {text}: the run has learned no such label; there are {known}")
+    raise UsageError(f"{source}: the run has learned no such label as {text}; there are {known}")
 
 
 def _no_labels(model: Model) -> str:
     """Why a model knows no labels, and which one would."""
     if "labels" in model.get_params():
         return "this run has learned no labels; fit one with --set labels=true"
-    return f"a model of the kind {model.name} learns no labels; rbm and dbn do, with --set labels=true"
+    able = "naive-bayes does, and so do rbm and dbn with --set labels=true"
+    return f"a model of the kind {model.name} learns no labels; {able}"
 
 
 def _temper(output: Output, model: Model, number: int, alone: dict[str, Any], **wanted: Any) -> Tempered:
@@ -335,7 +364,11 @@ def _how_tempered(output: Output, tempered: Tempered) -> dict[str, Any]:
 
 
 def _read(run: Run, source: str) -> Split:
-    """All examples of a source in its order, which must look like those that the run was trained on."""
+    """All examples of a source in its order, which must look like those that the run was trained on.
+
+    Raises:
+        DataError: they do not.
+    """
     from reverie import data
 
     was = run.config.data
@@ -346,7 +379,10 @@ def _read(run: Run, source: str) -> Split:
         how = {name: value for name, value in how.items() if name in ("size", "colour")} | {"schema": schema}
     elif was.alphabet:
         how["alphabet"] = was.alphabet
-    found = data.load(source, test=0.0, validation=0.0, strict=True, **how)
+    try:
+        found = data.load(source, test=0.0, validation=0.0, strict=True, **how)
+    except UsageError as error:  # the options are those of the run, so that it is the data that do not fit them
+        raise DataError(str(error)) from error
     if found.columns and was.columns and list(found.columns) != was.columns:
         raise DataError(f"{source}: its columns are {', '.join(found.columns)}; the run's are {', '.join(was.columns)}")
     if list(found.shape) != was.shape and (len(found.shape) > 1 or found.shape[0] != _entries(was.shape)):

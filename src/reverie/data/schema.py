@@ -33,7 +33,7 @@ Kind = Literal["real", "integer", "binary", "categorical"]
 Category = str | int | float | bool
 KINDS: tuple[Kind, ...] = get_args(Kind)
 IGNORE = "ignore"  # what a schema file says of a column that is to be left out
-UNITS = {"real": "gaussian", "integer": "gaussian", "binary": "bernoulli", "categorical": "categorical"}
+UNITS = {"real": "gaussian", "integer": "integer", "binary": "bernoulli", "categorical": "categorical"}
 CODES = 10  # whole numbers 0 … K − 1 are taken for categories up to this K ...
 REPEATS = 10  # ... where there are this many rows for each
 LARGEST = 1 << 20  # bytes of a schema file
@@ -103,7 +103,7 @@ class Schema:
 
     @property
     def visible(self) -> tuple[str, ...]:
-        """The unit that suits each column of x: "gaussian", "bernoulli" or "categorical"."""
+        """What models take each column of x for: "gaussian", "integer", "bernoulli" or "categorical"."""
         return tuple(UNITS[column.kind] for column in self.columns)
 
     @property

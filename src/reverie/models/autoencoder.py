@@ -59,7 +59,7 @@ class Autoencoder(LatentModel):
     Args:
         latent: entries of the code.
         hidden: sizes of the hidden layers from x to the code; the decoder has them in reverse.
-        visible: kind of the columns: "bernoulli", "gaussian", "categorical", or one of these for each column.
+        visible: one for all columns, or one for each, of "bernoulli", "gaussian", "integer", "categorical".
         mask: probability with which an entry of the input is set to zero in training.
         noise: standard deviation of noise that is added to the input in training.
         sparsity: weight of Σ |h|.

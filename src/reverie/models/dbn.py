@@ -103,7 +103,7 @@ class DeepBeliefNetwork(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model
 
     Args:
         hidden: numbers of hidden units, the lowest layer first.
-        visible: kind of the visible units: "bernoulli", "gaussian", "categorical", or one of these for each column.
+        visible: one for all columns, or one for each, of "bernoulli", "gaussian", "integer", "categorical".
         labels: learn the label as well: ``fit`` needs y, and ``predict`` classifies.
         pretrain: learn layer by layer before fine-tuning; False leaves that out, for comparison.
         initial: how a layer begins: "random", or "transposed", as the layer below turned upside down, where it has at
@@ -467,10 +467,10 @@ class DeepBeliefNetwork(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model
         scores: Array = (bounds - log_z.high).numpy(force=True)
         return scores
 
-    @available_if(_generates)  # type: ignore[untyped-decorator]
+    @available_if(lambda self: self.labels or _generates(self))  # type: ignore[untyped-decorator]
     def score(self, X: Any, y: Any = None) -> float:
-        """Mean of :meth:`score_samples`, nats per example; of classifiers too, whose accuracy is another scorer's."""
-        return float(self.score_samples(X).mean())
+        """Mean of :meth:`score_samples`, nats per example; of a model with labels, where y is given, its accuracy."""
+        return self._mean_score(X, y)
 
     @available_if(_classifies)  # type: ignore[untyped-decorator]
     def predict_proba(self, X: Any) -> Array:

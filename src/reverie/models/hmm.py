@@ -32,10 +32,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 import torch
+from pydantic import Field
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 from torch.nn.functional import one_hot
@@ -46,21 +47,26 @@ from reverie.binary import Binarise
 from reverie.contract import Estimate, StateChain, Unit
 from reverie.density import EXACT, DensityModel
 from reverie.encoding import Encoding, Kind, encoding_of
-from reverie.errors import DataError, UsageError
+from reverie.energy import at_least
+from reverie.errors import DataError, DivergedError, UsageError
 from reverie.evidence.likelihood import Report, estimate
 from reverie.learning.expectation_maximisation import Statistics
 from reverie.learning.loop import Training
 from reverie.learning.sequences import Sequences
 from reverie.learning.starts import LEAST_WEIGHT, broad, clusters
-from reverie.model import ROWS, Array
+from reverie.model import FARTHEST, ROWS, Array
 from reverie.parameters import Count, Device, NonNegative, Positive
 from reverie.random import Random
 from reverie.units import Blocks, Categorical, FullGaussian, Gaussian, correlated, degrees
 
+Floor = Annotated[float, Field(ge=1e-12, allow_inf_nan=False)]
+"""Variances below it would be lost in double precision."""
 START_ROWS, START_STEPS = 20_000, 10
 """Steps that competing starts look at, and their iterations."""
 SPREAD = 1.0
 """Standard deviation by which the logits of binary and categorical emissions differ when a start begins."""
+MOST_STEPS = 10**8
+"""Steps that one call draws or forecasts: more would not fit into memory."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +103,7 @@ class HMM(DensityModel):
 
     Args:
         states: number of hidden states, S.
-        visible: kind of the columns: "gaussian", "bernoulli", "categorical", or one of these for each column; None
+        visible: one for all columns, or one for each, of "gaussian", "integer", "bernoulli", "categorical"; None
             stands for "categorical" where a step is one integer, else "gaussian".
         symbols: how many codes there are, 0 … symbols − 1, in categorical columns; None stands for those that training
             has.
@@ -108,7 +114,8 @@ class HMM(DensityModel):
         tol: change of the log-likelihood, nats per sequence, at which it stops.
         restarts: starts that compete.
         smoothing: counts that join those of each first state, transition, end and category.
-        floor: added to every variance, in squared standard deviations of the column.
+        floor: added to every variance, in squares of the column's scale: its standard deviation, or a tenth of the
+            distance of its farthest value where that is more.
         binarise: "threshold", a number to compare with, "fixed", "dynamic", or None for data that are 0 and 1 already.
         dequantise: whether real columns of whole numbers get uniform noise; None does so for integer types.
         seed: decides the starts and draws.
@@ -136,7 +143,7 @@ class HMM(DensityModel):
         tol: NonNegative = 1e-3,
         restarts: Count = 3,
         smoothing: Positive = 0.1,
-        floor: Positive = 1e-6,
+        floor: Floor = 1e-6,
         binarise: Binarise = None,
         dequantise: bool | None = None,
         seed: int = 0,
@@ -232,13 +239,19 @@ class HMM(DensityModel):
             rows = slice(start, start + ROWS)
             for total, more in zip((sums, weights), self.unit.accumulate(x.rows[rows], gamma[rows], eta), strict=True):
                 total += more
-        ends = {"ends": gamma[x.ends].sum(0)} if self.with_ends else {}
-        return {"initial": initial, "transitions": transitions, "sums": sums, "weights": weights, **ends}
+        ends = gamma[x.ends].sum(0)
+        return {"initial": initial, "transitions": transitions, "ends": ends, "sums": sums, "weights": weights}
 
     def maximise(self, statistics: Statistics) -> dict[str, Tensor]:
         """Shares of the expected counts, with the prior's; emissions of which nothing was seen in a state stay."""
         initial, transitions, weights = (statistics[name] for name in ("initial", "transitions", "weights"))
-        fitted = self.unit.fit(statistics["sums"], weights.clamp_min(LEAST_WEIGHT), self.smoothing, self.floor)
+        try:
+            fitted = self.unit.fit(statistics["sums"], weights.clamp_min(LEAST_WEIGHT), self.smoothing, self.floor)
+        except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
+            raise DivergedError(
+                "a covariance matrix has become singular in double precision: try "
+                f"floor={max(1e-6, 10 * self.floor):g} (it was {self.floor:g}), fewer states, or covariance='diagonal'"
+            ) from error
         found = {
             "log_pi": _log_shares(initial + self.smoothing),
             "log_A": _log_shares(transitions + self.smoothing),
@@ -322,7 +335,7 @@ class HMM(DensityModel):
             watched = self._stored(held_out, validation_y, learned, None, rng.stream("validation")).to(where)
         self.buffers_ = dict(learned)
         if not self.with_ends:
-            self.buffers_["lengths"] = rows.lengths.double()
+            self._count_lengths(x.lengths, 0.0)
         first = self.initialise(rows, rng.stream("initial"))
         self.params_ = {name: p.to(where) for name, p in first.items()}
         return Training(
@@ -336,14 +349,41 @@ class HMM(DensityModel):
             seed=self.seed,
         )
 
+    def partial_fit(self, X: Any, y: Any = None, *, forget: float = 0.0, classes: Any = None) -> Self:
+        """Learn from more sequences, and keep what was learned: a step of stepwise EM (Cappé and Moulines 2009).
+
+        The first call learns from X how columns are encoded, and starts from X.
+
+        Args:
+            X: sequences.
+            y: what is known of their states, as in :meth:`begin`.
+            forget: share of what earlier sequences said that is dropped first, their lengths included.
+            classes: no use here.
+        """
+        begun = hasattr(self, "params_")
+        super().partial_fit(X, y, forget=forget, classes=classes)
+        if begun and not self.with_ends:
+            self._count_lengths(self._validated(X, gaps=True).lengths, 1 - forget)
+        return self
+
+    def _count_lengths(self, lengths: Array, keep: float) -> None:
+        """Add to the numbers of sequences of each length, of which a share is kept."""
+        values, counts = (torch.from_numpy(found).double() for found in np.unique(lengths, return_counts=True))
+        if keep > 0:
+            known, before = (self.buffers_[name].cpu() for name in ("lengths", "length_counts"))
+            values, place = torch.cat([known, values]).unique(return_inverse=True)
+            counts = torch.zeros_like(values).index_add_(0, place, torch.cat([keep * before, counts]))
+        self.buffers_["lengths"], self.buffers_["length_counts"] = values, counts
+
     def layout(self) -> dict[str, tuple[int | None, ...]]:
         """Shapes of the tensors of the fitted model."""
         S, P = self.states, self.unit.parameters
-        ends = {"ends": (S,)} if self.with_ends else {}
-        kept = {"initial": (S,), "transitions": (S, S), "sums": (S, P), "weights": (S, P), **ends}
+        kept = {"initial": (S,), "transitions": (S, S), "ends": (S,), "sums": (S, P), "weights": (S, P)}
         own: dict[str, tuple[int | None, ...]] = {f"buffers.statistics.{name}": shape for name, shape in kept.items()}
         more: dict[str, tuple[int | None, ...]] = (
-            {"params.log_end": (S,)} if self.with_ends else {"buffers.lengths": (None,)}
+            {"params.log_end": (S,)}
+            if self.with_ends
+            else {"buffers.lengths": (None,), "buffers.length_counts": (None,)}
         )
         return {"params.log_pi": (S,), "params.log_A": (S, S), "params.eta": (S, P), **own, **more}
 
@@ -354,6 +394,12 @@ class HMM(DensityModel):
         if isinstance(X, Tensor):
             X = X.numpy(force=True)
         if _is_one(X):
+            if len(X.shape) < 2:
+                raise DataError(
+                    f"X is one array of shape {X.shape} and type {X.dtype}. Reshape your data: X is a list of "
+                    f"sequences, arrays (T, D) or (T,), or one array (T, D); one sequence of single numbers is [X]"
+                    f"{_hint(X.dtype)}"
+                )
             rows = super()._validated(X, reset, gaps)
             return Ragged(rows, np.array([len(rows)]))
         parts = [_sequence(one, k) for k, one in enumerate(X)] if isinstance(X, Iterable) else []
@@ -374,7 +420,9 @@ class HMM(DensityModel):
 
     def _stored(self, x: Any, y: Any, learned: Mapping[str, Tensor], classes: Any, rng: Random) -> Any:
         """Checked sequences as training stores them, with what is known of their states."""
-        rows, lengths = self._rows(x.rows, learned, rng), torch.from_numpy(x.lengths)
+        with np.errstate(over="ignore"):
+            rows, lengths = self._rows(x.rows, learned, rng), torch.from_numpy(x.lengths)
+        self._refuse_far(rows, lengths, learned)
         return Sequences(rows, lengths, None if y is None else _state_labels(y, x.lengths, self.states))
 
     def prepare(self, rows: Any, rng: Random) -> Any:
@@ -383,11 +431,33 @@ class HMM(DensityModel):
         return rows if x is rows.rows else rows.with_rows(x, rows.labels)
 
     def _encoded(self, X: Any) -> Any:
+        """New sequences as the equations see them, with the seeded draws of the protocol."""
+        return super()._encoded(X)
+
+    def _centred(self, X: Any) -> Any:
+        """The same with whole numbers in the middle of their levels, so that no noise decides what is predicted."""
+        return super()._centred(X)
+
+    def _new(self, X: Any, rng: Random) -> Any:
         """New sequences as the equations see them."""
         check_is_fitted(self, "params_")
         x = self._validated(X, gaps=True)
-        rows = self.seen(x.rows, Random(self.seed, f"{self.name}/scored"))
-        return Sequences(rows, torch.from_numpy(x.lengths))
+        self._tell_of_strays(x.rows)
+        return self.prepare(self._stored(x, None, self.buffers_, None, rng).to(self._where), rng.stream("visit"))
+
+    def _refuse_far(self, rows: Tensor, lengths: Tensor, learned: Mapping[str, Tensor]) -> None:
+        """Raise DataError where a standardised value is so far that its density would be zero in every state."""
+        far = (rows.abs() > FARTHEST) | rows.isinf() if rows.is_floating_point() else rows.new_zeros(())
+        if not far.any():
+            return
+        row, column = far.nonzero()[0].tolist()
+        which = int((lengths.cumsum(0) <= row).sum())
+        name = self.column_names[self.encoding.kept(learned, self.n_features_in_)[column]]
+        raise DataError(
+            f"sequence {which}, step {row - int(lengths[:which].sum())}, column {name} lies more than {FARTHEST:g} "
+            "times the column's scale from where training steps were, too far to be squared in double precision: mend "
+            "the value, or make it missing, NaN"
+        )
 
     def _volume_of(self, x: Any) -> Tensor:
         """The log volume of the known values of each sequence, or of each row: (B,) nats."""
@@ -432,11 +502,12 @@ class HMM(DensityModel):
             UsageError: an argument out of range.
         """
         check_is_fitted(self, "params_")
-        _at_least("n", n, 0)
+        n = _few_enough(n)
         if y is not None:
             raise UsageError(f"y={y!r}: {type(self).__name__} learns no labels of whole sequences")
         if given is not None:
-            x = self._encoded([np.asarray(given)])
+            x = self._encoded([given])
+            _few_enough(n, len(x.rows))
             copies = Sequences(x.rows.repeat(n, 1), x.lengths.repeat(n))
             with torch.no_grad():
                 return self._objects(self.complete(copies, self._rng("sample", seed)))
@@ -455,11 +526,10 @@ class HMM(DensityModel):
             first = inference.sample_states(log_pi, self.log_transition, torch.ones(n, dtype=torch.int64), rng)
             return self._to_their_ends(first, rng.stream("on"))
         if length is None:
-            known = self.buffers_["lengths"].cpu().long()
-            lengths = known[torch.from_numpy(rng.integers(len(known), n))]
+            known, counts = self.buffers_["lengths"].cpu().long(), self.buffers_["length_counts"].cpu().numpy()
+            lengths = known[torch.from_numpy(rng.choice(counts / counts.sum(), n))]
         else:
-            lengths = torch.from_numpy(np.broadcast_to(np.asarray(length), (n,)).astype(np.int64))
-            _at_least("length", int(lengths.min()) if n else 1, 1)
+            lengths = _asked_lengths(length, n)
         return self._of_length(log_pi, lengths, rng, ended=True), lengths
 
     def _of_length(self, log_pi: Tensor, lengths: Tensor, rng: Random, ended: bool) -> Tensor:
@@ -492,8 +562,8 @@ class HMM(DensityModel):
         Returns:
             (n,) objects: the beginning and what follows.
         """
-        x, rng = self._encoded([np.asarray(beginning)]), self._rng("continue", seed)
-        _at_least("n", n, 0)
+        x, rng = self._encoded([beginning]), self._rng("continue", seed)
+        n = _few_enough(n)
         if steps is None and not self.with_ends:
             raise UsageError("steps=None: this model knows no end (ends=False); say how many steps")
         with torch.no_grad():
@@ -504,7 +574,8 @@ class HMM(DensityModel):
                 begun = lengths.cumsum(0) - lengths  # the first state is that of the last step of the beginning
                 path, lengths = path[_all_but(begun, len(path))], lengths - 1
             else:
-                _at_least("steps", steps, 0)
+                at_least("steps", steps, 0)
+                _few_enough(n, steps)
                 lengths = torch.full((n,), steps)
                 next_ = (now @ self.log_transition.exp()).log()
                 path = self._of_length(next_ - next_.logsumexp(0), lengths, rng, ended=False)
@@ -567,22 +638,24 @@ class HMM(DensityModel):
 
     def decode(self, X: Any) -> Any:
         """The likeliest path of states of each sequence (Viterbi 1967), in the form of X: (T,) each."""
-        x = self._encoded(X)
+        x = self._centred(X)
         with torch.no_grad():
             path = inference.viterbi(*self._chain(x))[1]
         return _as_given(X, list(x.split(path.numpy())))
 
     def predict_proba(self, X: Any) -> Any:
         """p(z_t = k | x) of each step given the whole of its sequence, in the form of X: (T, S) each."""
-        x = self._encoded(X)
+        x = self._centred(X)
         with torch.no_grad():
             gamma = inference.smoothed(*self._chain(x)).states.numpy(force=True)
         return _as_given(X, list(x.split(np.ascontiguousarray(gamma))))
 
     def predict(self, X: Any) -> Any:
         """The likeliest state of each step by itself, in the form of X: (T,) each; see :meth:`decode` for paths."""
-        p = self.predict_proba(X)
-        return p.argmax(1) if isinstance(p, np.ndarray) and p.ndim == 2 else [one.argmax(1) for one in p]
+        x = self._centred(X)
+        with torch.no_grad():
+            gamma = inference.smoothed(*self._chain(x)).states
+        return _as_given(X, list(x.split(gamma.argmax(1).numpy(force=True))))
 
     def sample_states(self, X: Any, *, seed: int | None = None) -> Any:
         """A draw of the path of states of each sequence given what was observed, in the form of X: (T,) each."""
@@ -598,13 +671,13 @@ class HMM(DensityModel):
             X: sequences.
             steps: how many.
         """
-        x = self._encoded(X)
-        _at_least("steps", steps, 0)
+        x = self._centred(X)
+        at_least("steps", steps, 0)
+        _few_enough(len(x), steps)
         with torch.no_grad():
             now = inference.filtered(*self._chain(x, ended=False))[1][x.ends]
-            joint = inference.forecast(now, self.log_transition, steps).transpose(0, 1)  # (B, steps, S)
-            alive = joint.sum(2)
-            states = joint / alive.unsqueeze(2)
+            found, on = inference.forecast(now, self.log_transition, steps)
+        states, alive = found.transpose(0, 1), on.T
         means = self._means()
         emission = None if means is None else states.numpy(force=True) @ means.reshape(self.states, -1)
         if emission is not None and not isinstance(self.x_unit, Categorical):
@@ -613,9 +686,9 @@ class HMM(DensityModel):
 
     def state_chain(self, X: Any, examples: int = 4) -> StateChain:
         """The chain as the report draws it, with the likeliest paths of the first ``examples`` sequences."""
-        paths = [np.asarray(path) for path in self.decode([x for _, x in zip(range(examples), X, strict=False)])]
-        weights = self.buffers_["statistics.transitions"].sum(1)
-        weights = weights + self.buffers_["statistics.ends"] if self.with_ends else weights
+        few = [X] if _is_one(X) else [x for _, x in zip(range(examples), X, strict=False)]
+        paths = self.decode(few)
+        visits = self.buffers_["statistics.transitions"].sum(1) + self.buffers_["statistics.ends"]
         names, means = tuple(self.column_names), self._means()
         if isinstance(self.x_unit, Categorical) and self.x_unit.size == 1:
             values = self.buffers_["values"][0]
@@ -627,7 +700,7 @@ class HMM(DensityModel):
             start=self.startprob_,
             transitions=self.transmat_,
             end=self.endprob_ if self.with_ends else None,
-            visits=(weights / weights.sum()).numpy(force=True),
+            visits=(visits / visits.sum()).numpy(force=True),
             columns=names if means is not None else (),
             emission=shown,
             paths=tuple(paths),
@@ -730,9 +803,28 @@ def _how_many(lengths: Tensor, steps: int) -> int:
     return min(int((lengths.cumsum(0) < steps).sum()) + 1, len(lengths))
 
 
-def _at_least(name: str, value: Any, least: int) -> None:
-    if not isinstance(value, int | np.integer) or value < least:
-        raise UsageError(f"{name}={value!r}: it takes an integer ≥ {least}")
+def _few_enough(n: int, steps: int = 1) -> int:
+    """The number n of sequences, where so many of so many steps can be drawn; UsageError where not."""
+    at_least("n", n, 0)
+    if int(n) * int(steps) > MOST_STEPS:
+        raise UsageError(
+            f"{n} sequences of {steps} steps or more: at most {MOST_STEPS:,} steps are drawn in one call; ask for less"
+        )
+    return int(n)
+
+
+def _asked_lengths(length: Any, n: int) -> Tensor:
+    """Of each of n sequences, from one number or a number each: (n,)."""
+    try:
+        given = np.asarray(length)
+    except ValueError:
+        given = np.asarray(None)
+    if given.dtype.kind not in "iu" or given.shape not in ((), (n,)) or (given < 1).any():
+        raise UsageError(f"length={length!r}: it takes an integer ≥ 1, or a list of them, one for each of n={n}")
+    lengths = np.broadcast_to(given, (n,))
+    if sum(lengths.tolist()) > MOST_STEPS:
+        raise UsageError(f"length={length!r}: at most {MOST_STEPS:,} steps are drawn in one call; ask for less")
+    return torch.from_numpy(lengths.astype(np.int64))
 
 
 def _is_one(X: Any) -> bool:
@@ -750,17 +842,34 @@ def _sequence(one: Any, number: int) -> Array:
     if x.ndim not in (1, 2) or x.dtype.kind not in "biuf":
         raise DataError(
             f"sequence {number} has shape {x.shape} and type {x.dtype}: it takes numbers (T, D) or (T,); one sequence "
-            "alone is an array (T, D), several are a list"
+            f"alone is an array (T, D), several are a list{_hint(x.dtype, one)}"
         )
     if not len(x):
         raise DataError(f"sequence {number} has no steps: leave it out")
     return x
 
 
+def _hint(kind: np.dtype[Any], one: Any = None) -> str:
+    """What to do with strings."""
+    if kind.kind not in "USO" or (kind.kind == "O" and not all(isinstance(step, str) for step in np.ravel(one))):
+        return ""
+    return (
+        ". Give symbols as codes, integers from 0, as numpy.unique(…, return_inverse=True) makes them; the command "
+        "line reads text files: reverie fit hmm words.txt"
+    )
+
+
 def _state_labels(y: Any, lengths: Array, states: int) -> Tensor:
     """What is known of the states, (N,), from an array for each sequence."""
-    one = len(lengths) == 1 and len(y) == lengths[0] and np.ndim(y[0]) == 0
-    parts = [np.asarray(part) for part in ([y] if one else y)]
+    try:
+        given = list(y)
+        one = len(lengths) == 1 and len(given) == lengths[0] and np.ndim(given[0]) == 0
+        parts = [np.asarray(part) for part in ([given] if one else given)]
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            "y must hold an array (T,) of states for each sequence, 0 and up, and -1 where nothing is known; it is "
+            f"{type(y).__name__}"
+        ) from error
     if len(parts) != len(lengths):
         raise DataError(f"y holds the states of {len(parts):,} sequences, but there are {len(lengths):,}")
     for k, (part, length) in enumerate(zip(parts, lengths, strict=True)):

@@ -145,7 +145,9 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin, Co
         check_is_fitted(self, "params_")
         x = self._validated(X)
         self._tell_of_strays(x)
-        return self._rows(x, self.buffers_, Random()).to(self._where)
+        rows = self._rows(x, self.buffers_, Random()).to(self._where)
+        self._within_reach(rows.double())
+        return rows
 
     @property
     def _area(self) -> float:

@@ -88,8 +88,8 @@ class Components(DensityModel):
         return self.unit.complete(x, self.eta, k, rng)
 
     def predict_proba(self, X: Any) -> Array:
-        """Responsibilities p(k | x) under the density: (n, …) -> (n, K)."""
-        x = self._encoded(X)
+        """Responsibilities p(k | x) under the density: (n, …) -> (n, K); of whole numbers, in the middle of levels."""
+        x = self._centred(X)
         with torch.no_grad():
             r: Array = self.log_joint(x).softmax(1).numpy(force=True)
         return r
@@ -133,13 +133,14 @@ class Mixture(Components):
 
     Args:
         components: number of components, K.
-        visible: kind of the columns: "gaussian", "bernoulli", "categorical", or one of these for each column.
+        visible: one for all columns, or one for each, of "gaussian", "integer", "bernoulli", "categorical".
         covariance: "diagonal", or "full" for a covariance between real columns that stand side by side.
         epochs: most iterations of EM.
         tol: change of the log-likelihood, nats per example, at which it stops.
         restarts: starts that compete.
         smoothing: examples of each value that join the counts of binary and categorical columns.
-        floor: added to every variance, in squared standard deviations of the column.
+        floor: added to every variance, in squares of the column's scale: its standard deviation, or a tenth of the
+            distance of its farthest value where that is more.
         binarise: "threshold", a number to compare with, "fixed", "dynamic", or None for data that are 0 and 1 already.
         dequantise: whether real columns of whole numbers get uniform noise; None does so for integer types.
         seed: decides the starts and draws.

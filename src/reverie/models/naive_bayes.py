@@ -45,7 +45,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from reverie.binary import Binarise
-from reverie.contract import Curve, Estimate, Metrics, Picture
+from reverie.contract import Curve, Estimate, Metrics, Picture, Unit
 from reverie.density import EXACT, DensityModel
 from reverie.encoding import Encoding, Kind, encoding_of
 from reverie.errors import DataError, UsageError
@@ -55,10 +55,12 @@ from reverie.learning.starts import LEAST_WEIGHT, broad
 from reverie.model import ROWS, Array
 from reverie.parameters import Count, Device, NonNegative, Positive
 from reverie.random import Random
-from reverie.units import Categorical
+from reverie.units import Blocks, Categorical, Gaussian
 
 START_ROWS = 10_000
 """Rows that the first parameters are fitted to."""
+ROUNDING = 4 * 2.0**-52
+"""Times √n: the share of a mean of n squares that rounding may make up, which then is no variance."""
 LEAST_FLOOR = 1e-12
 """Under the variances of these, whatever the floor of those that are learned."""
 MOST_CLASSES = 255
@@ -69,10 +71,11 @@ class NaiveBayes(DensityModel):
     """Classes with independent columns, binary, real, categorical or mixed: p(x, y).
 
     Args:
-        visible: kind of the columns: "gaussian", "bernoulli", "categorical", or one of these for each column.
+        visible: one for all columns, or one for each, of "gaussian", "integer", "bernoulli", "categorical".
         priors: of the classes, in their order, with a sum of 1; None learns them.
         smoothing: examples of each value that join the counts of binary and categorical columns.
-        floor: added to every variance, in squared standard deviations of the column; 0 is allowed.
+        floor: added to every variance, in squares of the column's scale: its standard deviation, or a tenth of the
+            distance of its farthest value where that is more; 0 is allowed.
         epochs: most iterations where labels are missing; otherwise there is one.
         tol: change of the log-likelihood, nats per example, at which they stop.
         binarise: "threshold", a number to compare with, "fixed", "dynamic", or None for data that are 0 and 1 already.
@@ -185,8 +188,9 @@ class NaiveBayes(DensityModel):
         sizes, weights = statistics["sizes"], statistics["weights"]
         fitted = self.x_unit.fit(statistics["sums"], weights.clamp_min(LEAST_WEIGHT), self.smoothing, self.floor)
         eta = torch.where(weights < LEAST_WEIGHT, self.params_["eta"], fitted)
-        if not eta.isfinite().all():
-            k = int(torch.nonzero(~eta.isfinite())[0, 0])
+        flat = ~eta.isfinite().all(1) | (_flat(self.x_unit, eta, sizes) if self.floor < LEAST_FLOOR else False)
+        if flat.any():
+            k = int(torch.nonzero(flat)[0, 0])
             raise DataError(
                 f"a column does not vary among the examples of class {self.classes_[k]}, so that its density there has "
                 f"no bound: give floor={1e-6:g}, or another variance above 0"
@@ -300,7 +304,7 @@ class NaiveBayes(DensityModel):
 
     def score_samples(self, X: Any, y: Any = None) -> Array:
         """log p(x) of each example, or log p(x, y) with labels, exact: (n,) nats; of the entries that are known."""
-        joint = self._joint(X)
+        joint = self._joint(self._encoded(X))
         scores = joint.logsumexp(1)
         if y is not None:
             known, unknown = _without_gaps(y)
@@ -310,39 +314,38 @@ class NaiveBayes(DensityModel):
         found: Array = scores.numpy(force=True)
         return found
 
-    def score(self, X: Any, y: Any = None) -> float:
-        """Mean of :meth:`score_samples`, nats per example: of log p(x, y) with labels."""
-        return float(self.score_samples(X, y).mean())
-
     def log_likelihood(self, X: Any, *, y: Any = None, report: Report | None = None) -> Estimate:
         """Mean log p(x), or log p(x, y) with labels, exact, with its standard error over X."""
         measure = self.base_measure if y is None else f"{self.base_measure} × counting measure on the labels"
         return estimate(torch.from_numpy(self.score_samples(X, y)), EXACT, measure)
 
     def predict_joint_log_proba(self, X: Any) -> Array:
-        """log p(x, y) of every label, in the data's own units: (n, …) -> (n, K) nats, in the order of ``classes_``."""
-        scores: Array = self._joint(X).numpy(force=True)
+        """log p(x, y) of every label, in the data's own units: (n, …) -> (n, K) nats, in the order of ``classes_``.
+
+        Here, and in all that is predicted, whole numbers that are dequantised stand in the middle of their levels;
+        :meth:`score_samples` adds the seeded noise that a density of them takes.
+        """
+        scores: Array = self._joint(self._centred(X)).numpy(force=True)
         return scores
 
     def predict_log_proba(self, X: Any) -> Array:
         """log p(y | x): (n, …) -> (n, K) nats, in the order of ``classes_``."""
-        log_p: Array = self._joint(X).log_softmax(1).numpy(force=True)
+        log_p: Array = self._joint(self._centred(X)).log_softmax(1).numpy(force=True)
         return log_p
 
     def predict_proba(self, X: Any) -> Array:
         """p(y | x), exact, also where entries are missing: (n, …) -> (n, K), in the order of ``classes_``."""
-        p: Array = self._joint(X).softmax(1).numpy(force=True)
+        p: Array = self._joint(self._centred(X)).softmax(1).numpy(force=True)
         return p
 
     def predict(self, X: Any) -> Array:
         """The likeliest label of each example: (n, …) -> (n,)."""
-        best = self._joint(X).argmax(1).numpy(force=True)
+        best = self._joint(self._centred(X)).argmax(1).numpy(force=True)
         labels: Array = self.classes_[best]
         return labels
 
-    def _joint(self, X: Any) -> Tensor:
-        """log p(x, k) in the data's own units: (n, …) -> (n, K)."""
-        x = self._encoded(X)
+    def _joint(self, x: Tensor) -> Tensor:
+        """log p(x, k) in the data's own units: rows without a label (n, d) -> (n, K)."""
         with torch.no_grad():
             parts = [self.class_scores(part) - self._volume_of(part).unsqueeze(1) for part in x.split(ROWS)]
         return torch.cat(parts)
@@ -385,6 +388,17 @@ class NaiveBayes(DensityModel):
                 columns=min(len(self.classes_), 10),
             )
         ]
+
+
+def _flat(unit: Unit, eta: Tensor, sizes: Tensor) -> Tensor:
+    """Which classes have a real column whose variance is no more than rounding of sums of so many squares: (K,)."""
+    if isinstance(unit, Blocks):
+        return torch.stack([_flat(own, part, sizes) for own, part in unit.pairs(eta)]).any(0)
+    if not isinstance(unit, Gaussian):
+        return torch.zeros(len(eta), dtype=torch.bool, device=eta.device)
+    loc, scale = unit.loc_scale(eta)
+    lost = ROUNDING * sizes.sqrt().clamp_min(16).unsqueeze(1)
+    return (scale.square() <= lost * loc.square()).any(1)
 
 
 def _without_gaps(y: Any) -> tuple[Any, Array]:

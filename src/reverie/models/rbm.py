@@ -94,7 +94,7 @@ class RBM(EnergyModel):
 
     Args:
         hidden: number of hidden units, H.
-        visible: kind of the visible units: "bernoulli", "gaussian", "categorical", or one of these for each column.
+        visible: one for all columns, or one for each, of "bernoulli", "gaussian", "integer", "categorical".
         hidden_units: kind of the hidden units: "bernoulli", "gaussian", "rectified" or "categorical".
         categories: number of categories of each categorical hidden unit.
         labels: learn p(x, y): the label is one more visible unit, ``fit`` needs y, and ``predict`` classifies.
@@ -365,7 +365,7 @@ class RBM(EnergyModel):
     @available_if(_classifies)  # type: ignore[untyped-decorator]
     def predict_proba(self, X: Any) -> Array:
         """p(y | x), exact: (n, …) -> (n, K), in the order of ``classes_``."""
-        v = self._encoded(X).double()
+        v = self._centred(X).double()
         with torch.no_grad():
             p: Array = self.in_double().class_scores(v).softmax(1).numpy(force=True)
         return p
@@ -505,7 +505,7 @@ class RBM(EnergyModel):
             UsageError: the pair of layers has no finite normaliser.
         """
         kinds = self.visible if isinstance(self.visible, tuple | list) else (self.visible,)
-        if "gaussian" in kinds and self.hidden_units in ("gaussian", "rectified"):
+        if {"gaussian", "integer"} & set(kinds) and self.hidden_units in ("gaussian", "rectified"):
             raise UsageError(
                 f"{type(self).__name__}(visible={self.visible!r}, hidden_units={self.hidden_units!r}): the energy of "
                 "real-valued visible and hidden units falls without bound where weights are strong, so that it has no "

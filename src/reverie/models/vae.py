@@ -79,7 +79,7 @@ class VAE(LatentModel):
     Args:
         latent: dimensions of z.
         hidden: sizes of the hidden layers from x to z; the decoder has them in reverse.
-        visible: kind of the columns: "bernoulli", "gaussian", "categorical", or one of these for each column.
+        visible: one for all columns, or one for each, of "bernoulli", "gaussian", "integer", "categorical".
         labels: whether the decoder is told the label, so that draws can be asked for by label; fit then takes y.
         samples: importance samples of the objective; 1 is the evidence lower bound.
         beta: weight of the KL term.
@@ -289,8 +289,8 @@ class VAE(LatentModel):
         return scores
 
     def score(self, X: Any, y: Any = None) -> float:
-        """Mean of :meth:`score_samples`, nats per example."""
-        return float(self.score_samples(X).mean())
+        """Mean of :meth:`score_samples`, nats per example; of a model with labels, where y is given, its accuracy."""
+        return self._mean_score(X, y)
 
     def _weights(self, x: Tensor, samples: int, report: Report | None = None) -> Weights:
         """What exactly ``samples`` importance weights of each example (n, d) come to."""
@@ -509,7 +509,7 @@ class VAE(LatentModel):
     def predict_proba(self, X: Any, *, samples: int = 10) -> Array:
         """p(y | x) by importance sampling, of a model with ``labels=True``: (n, …) -> (n, K)."""
         at_least("samples", samples, 1)
-        p: Array = self._label_logits(self._encoded(X), samples).softmax(-1).numpy(force=True)
+        p: Array = self._label_logits(self._centred(X), samples).softmax(-1).numpy(force=True)
         return p
 
     @available_if(lambda self: self.labels)  # type: ignore[untyped-decorator]

@@ -6,6 +6,7 @@ those of the evidence. The same folder gives the same page.
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -81,7 +82,7 @@ def build(run: Run, *, seed: int = 0) -> str:
         "overview": figures.overview(evidence) if evidence else [],
         "meanings": figures.verdicts(evidence) if evidence else [],
         "kinds": figures.KINDS,
-        "folder": run.path.name or "RUN",
+        "folder": _folder(run),
         "facts": _facts(run, cls.__name__, model),
         "curves": curves.panels(cls.curves, run.history()),
         "command": facts.command(run),
@@ -207,6 +208,14 @@ def _distances(found: Neighbours) -> Markup:
         what="Distance to the nearest training example",
         across=found.measure,
     )
+
+
+def _folder(run: Run) -> str:
+    """The run's folder as its own command called it, if it is still called so, else by its last name."""
+    said = run.config.command
+    called = said[said.index("--out") + 1] if "--out" in said[:-1] else ""
+    name = called if Path(called).name == run.path.name else run.path.name
+    return shlex.quote(name) if name else "RUN"
 
 
 def _pairs(seen: Seen, found: Neighbours) -> list[tuple[Picture, str]]:

@@ -182,7 +182,7 @@ def _filling(trials: Sequence[Trial]) -> list[Filling]:
             (True, "real columns, root mean square in standard deviations"),
             (False, "other columns, share wrong"),
         ):
-            columns = np.flatnonzero((kinds == "gaussian") == real)
+            columns = np.flatnonzero(np.isin(kinds, ("gaussian", "integer")) == real)
             ours, theirs = [], []
             for k in columns:
                 gap = hide.reshape(len(hide), -1)[:, k]

@@ -8,11 +8,11 @@ they do. Both contenders come near-unregularised and regularised: a twin by a pe
 by examples that join its counts and a floor under its variances, where it has these.
 
 **Protocol.** For every seed all rows are split anew, class by class, into rows to learn from and test rows; training
-sets of rising size are nested in the former, and hold at least two rows of every class. Both contenders get the same
-rows. The encoding (scales, values of categories) is learned once from all rows without their labels. Differences are
-*paired*: of both contenders on the same training and test rows. An interval is Student's, at 95 %, of the mean over
-seeds: it says how far splits and subsets of these rows matter, not what other rows would show, and where sizes are many
-some interval will miss by chance.
+sets of rising size are nested in the former, and hold at least two rows of every class, or as many as a model that is
+fitted class by class has components. Both contenders get the same rows. The encoding (scales, values of categories) is
+learned once from all rows without their labels. Differences are *paired*: of both contenders on the same training and
+test rows. An interval is Student's, at 95 %, of the mean over seeds: it says how far splits and subsets of these rows
+matter, not what other rows would show, and where sizes are many some interval will miss by chance.
 
 **Crossover.** A contender is ahead at a size where the interval of the paired difference leaves out zero. The curves
 cross where one is ahead at some size and the other at the next size at which any of them is; the place is where the
@@ -31,8 +31,9 @@ from typing import Any, Literal
 import numpy as np
 from scipy.stats import t as student
 from sklearn.base import clone
+from torch import Tensor
 
-from reverie.classifier import GenerativeClassifier
+from reverie.classifier import GenerativeClassifier, _labels
 from reverie.errors import DataError, UsageError
 from reverie.model import Array, Model
 from reverie.random import Random
@@ -45,7 +46,9 @@ GENERATIVE, DISCRIMINATIVE = "generative", "discriminative"
 CONTENDERS = tuple(f"{kind}, {strength}" for kind in (GENERATIVE, DISCRIMINATIVE) for strength in STRENGTHS)
 LADDER = (1, 2, 5)
 LEAST_OF_A_CLASS = 2
-"""Training rows of every class at every size: one row has no spread."""
+"""Training rows of every class at every size, where the model needs no more: one row has no spread."""
+PARTS = ("components", "clusters")
+"""What a class must have as many rows of as a model has of these, if it is fitted class by class."""
 CONFIDENCE = 0.95
 
 
@@ -65,6 +68,18 @@ class Plan:
     test: float = 0.3
     most_test: int = 2000
     seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what no experiment can do.
+
+        Raises:
+            UsageError: a field out of its range.
+        """
+        for name, values in (("sizes", self.sizes or ()), ("seeds", [self.seeds]), ("most_test", [self.most_test])):
+            if any(isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1 for k in values):
+                raise UsageError(f"Plan({name}={getattr(self, name)!r}): it takes whole numbers from 1 on")
+        if not 0 < self.test < 1:
+            raise UsageError(f"Plan(test={self.test!r}): it takes a share between 0 and 1")
 
 
 @dataclass(frozen=True)
@@ -183,20 +198,24 @@ def fight(model: Model, X: Any, y: Any, plan: Plan | None = None, report: Report
 
     Args:
         model: not fitted; of p(x, y), or of p(x), which is then fitted class by class.
-        X: (n, …) rows.
+        X: (n, …) rows, as an array, a data frame or lists.
         y: (n,) labels.
         plan: sizes, seeds and time.
         report: called with what is done, how far it is, and how far it goes.
 
     Raises:
         DataError: too few rows of a class, or what the model cannot take.
-        UsageError: sizes that are too small or too large.
+        UsageError: sizes that are too small or too large, or a model of sequences.
     """
     plan = plan or Plan()
     start = time.monotonic()
-    classes, codes = _classes(y)
-    splits = [split(codes, plan, seed) for seed in range(plan.seeds)]
-    sizes = _sizes(plan, len(splits[0][0]), len(classes))
+    X, y = _rows(model, X), _labels(y)
+    if len(X) != len(y):
+        raise DataError(f"y has {len(y):,} labels, but there are {len(X):,} examples: it takes one label for each")
+    least = _least(model)
+    classes, codes = _classes(y, least)
+    splits = [split(codes, plan, seed, least) for seed in range(plan.seeds)]
+    sizes = _sizes(plan, len(splits[0][0]), len(classes), least)
     model = clone(model)  # the caller's own stays as it is
     model.shared_ = model.learned_from(X)
     models = variants(model)
@@ -256,13 +275,14 @@ class _Table:
 # The protocol ---------------------------------------------------------------------------------------------------------
 
 
-def split(codes: Array, plan: Plan, seed: int) -> tuple[Array, Array]:
+def split(codes: Array, plan: Plan, seed: int, least: int = LEAST_OF_A_CLASS) -> tuple[Array, Array]:
     """Rows to learn from, in an order whose every beginning has the classes' shares, and test rows.
 
     Args:
         codes: (n,) classes as 0 to K − 1.
         plan: share of test rows.
         seed: decides both.
+        least: training rows of every class that come first.
     """
     rng = Random(seed, "versus/split")
     train: list[tuple[float, int]] = []
@@ -270,30 +290,61 @@ def split(codes: Array, plan: Plan, seed: int) -> tuple[Array, Array]:
     for k in range(int(codes.max()) + 1):
         own = np.flatnonzero(codes == k)
         own = own[rng.permutation(len(own))]
-        kept = min(max(1, round(plan.test * len(own))), len(own) - LEAST_OF_A_CLASS)
+        kept = min(max(1, round(plan.test * len(own))), len(own) - least)
         for part, rows in ((test, own[:kept]), (train, own[kept:])):
             shift = float(rng.uniform((1,)))
             keys = (np.arange(len(rows)) + shift) / len(rows)
             if part is train:
-                keys[:LEAST_OF_A_CLASS] -= 2  # the first of every class come first
+                keys[:least] -= 2  # the first of every class come first
             part += zip(keys.tolist(), rows.tolist(), strict=True)
     ordered = [np.array([row for _, row in sorted(part)]) for part in (train, test)]
     return ordered[0], ordered[1][: plan.most_test]
 
 
-def _classes(y: Any) -> tuple[Array, Array]:
-    classes, codes, counts = np.unique(np.asarray(y), return_inverse=True, return_counts=True)
-    least = LEAST_OF_A_CLASS + 1
+def _rows(model: Model, X: Any) -> Array:
+    """Rows as an array that can be indexed.
+
+    Raises:
+        DataError: they are none.
+        UsageError: the model is of sequences.
+    """
+    if model.sequences:
+        raise UsageError(f"{type(model).__name__} is of sequences, which have no discriminative twin here")
+    if isinstance(X, Tensor):
+        X = X.numpy(force=True)
+    try:
+        rows = np.asarray(X)
+    except ValueError as error:
+        raise DataError(f"X is no array of examples that are all of one shape: {error}") from error
+    if rows.ndim < 2:
+        raise DataError(f"X has shape {rows.shape}; it takes examples (n, …), a row of values each")
+    return rows
+
+
+def _least(model: Model) -> int:
+    """Training rows of every class that the model needs."""
+    if model.labels:
+        return LEAST_OF_A_CLASS
+    given = model.get_params(deep=False)
+    return max(LEAST_OF_A_CLASS, *(int(given.get(name) or 0) for name in PARTS))
+
+
+def _classes(y: Array, least: int) -> tuple[Array, Array]:
+    classes, codes, counts = np.unique(y, return_inverse=True, return_counts=True)
     if len(classes) < 2:
         raise DataError("there is one class alone: two or more are needed to tell them apart")
-    if counts.min() < least:
+    if counts.min() <= least:
         k = int(counts.argmin())
-        raise DataError(f"class {classes[k]} has {counts[k]} rows: it takes {least}, two to learn from and one to test")
+        fewer = "" if least == LEAST_OF_A_CLASS else ", or a model of fewer components"
+        raise DataError(
+            f"class {classes[k]} has {counts[k]} rows: it takes {least + 1}, {least} to learn from and one to "
+            f"test{fewer}"
+        )
     return classes, codes
 
 
-def _sizes(plan: Plan, most: int, classes: int) -> list[int]:
-    least = LEAST_OF_A_CLASS * classes
+def _sizes(plan: Plan, most: int, classes: int, of_each: int) -> list[int]:
+    least = of_each * classes
     if plan.sizes is None:
         ladder = [k * 10**power for power in range(1, 8) for k in LADDER]
         inner = [size for size in ladder if least < size < 0.8 * most]
@@ -301,8 +352,8 @@ def _sizes(plan: Plan, most: int, classes: int) -> list[int]:
     wrong = [size for size in plan.sizes if not least <= size <= most]
     if wrong or not plan.sizes:
         raise UsageError(
-            f"sizes {', '.join(map(str, wrong)) or 'missing'}: they can be {least:,} (two rows of each of {classes} "
-            f"classes) to {most:,} (what is left beside the test rows)"
+            f"sizes {', '.join(map(str, wrong)) or 'missing'}: they can be {least:,} ({of_each} rows of each of "
+            f"{classes} classes) to {most:,} (what is left beside the test rows)"
         )
     return sorted(set(plan.sizes))
 
