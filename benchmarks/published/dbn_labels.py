@@ -1,7 +1,7 @@
 """Deep belief network of 500-500-2000 hidden units with labels: test error of the generative classifier on MNIST.
 
 Published: 1.25% (Hinton, Osindero and Teh 2006, section 6.1): greedy learning with the labels joined to the top, then
-up-down learning, in batches of 10 for hundreds of epochs; permutation-invariant, a week of one processor of its day.
+up-down learning for hundreds of epochs; permutation-invariant, a week of one processor of its day.
 Prediction: the label of the lowest free energy at the means of a pass up.
 
 Here: intensities as probabilities, drawn afresh at every visit, batches of 100; greedy learning by CD-1, then up-down.

@@ -95,6 +95,7 @@ def versus(
         _said(generative),
         " ".join(options.command_words(ctx, without={"as_json", "out"})),
         dataset.columns,
+        dataset.schema,
     )
     page = pages.write(folder, subject, curves, abilities)
     _show(output, curves, folder, page)

@@ -14,6 +14,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from reverie import contract, files
+from reverie.data import Schema
 from reverie.report import charts, page, pictures, words
 from reverie.versus.abilities import HIDDEN, SHARES, Abilities, Map
 from reverie.versus.duel import CONFIDENCE, CONTENDERS, METRICS, Curves, Interval, Metric
@@ -37,6 +38,7 @@ class Subject:
         model: name of the model, and ``settings``, its arguments.
         command: the words that do it again.
         columns: names of the columns, where they have any.
+        schema: what the codes in them stand for, where they are of a table.
     """
 
     data: str
@@ -45,11 +47,13 @@ class Subject:
     settings: str
     command: str
     columns: Sequence[str] = ()
+    schema: Schema | None = None
 
 
 def write(folder: Path, subject: Subject, curves: Curves, abilities: Abilities) -> Path:
     """Write ``versus.html`` and ``versus.json`` into ``folder``, each whole or not at all, and return the page."""
-    found = {"subject": vars(subject), **curves.as_dict(), "abilities": abilities.as_dict()}
+    schema = None if subject.schema is None else subject.schema.to_json()
+    found = {"subject": {**vars(subject), "schema": schema}, **curves.as_dict(), "abilities": abilities.as_dict()}
     files.write_atomic(folder / "versus.json", json.dumps(finite(found), indent=2, ensure_ascii=False) + "\n")
     path = folder / "versus.html"
     files.write_atomic(path, build(subject, curves, abilities))
@@ -86,7 +90,7 @@ def build(subject: Subject, curves: Curves, abilities: Abilities) -> str:
         "panels": [_panel(curves, metric) for metric in METRICS],
         "crossings": _crossings(curves),
         "draws": _draws(abilities.draws, curves),
-        "drawn": _drawn_table(abilities.draws, subject.columns),
+        "drawn": _drawn_table(abilities.draws, subject),
         "missing": _missing(abilities),
         "filling": [(f.what, _shown(f.model), _shown(f.column)) for f in abilities.filling],
         "hidden": f"{HIDDEN:.0%}",
@@ -175,18 +179,25 @@ def _draws(draws: Mapping[Any, NDArray[Any]], curves: Curves) -> pictures.Pictur
     return pictures.of_model(picture, (0.0, 1.0) if bits else (float(np.nanmin(seen)), float(np.nanmax(seen))))
 
 
-def _drawn_table(draws: Mapping[Any, NDArray[Any]], columns: Sequence[str]) -> dict[str, Any] | None:
+def _drawn_table(draws: Mapping[Any, NDArray[Any]], subject: Subject) -> dict[str, Any] | None:
     """Drawn rows of each class, of data that are no images."""
     if not draws or next(iter(draws.values())).ndim != 2:
         return None
     width = next(iter(draws.values())).shape[1]
-    names = list(columns) or [str(k) for k in range(width)]
+    names = list(subject.columns) or [str(k) for k in range(width)]
     rows = [
-        [str(y), *(words.number(float(value), 2) for value in row[:TABLE_COLUMNS])]
+        [str(y), *row[:TABLE_COLUMNS]]
         for y, drawn in draws.items()
-        for row in drawn[:TABLE_ROWS]
+        for row in _cells(drawn[:TABLE_ROWS], subject.schema)
     ]
     return {"head": ["class", *names[:TABLE_COLUMNS]], "rows": rows, "left_out": max(0, width - TABLE_COLUMNS)}
+
+
+def _cells(x: NDArray[Any], schema: Schema | None) -> list[list[str]]:
+    """Rows (n, columns) as they are read: words for codes, whole numbers as such."""
+    columns = list(x.T) if schema is None else list(schema.decode(x).values())
+    said = [[words.number(float(v), 2) if column.dtype.kind == "f" else str(v) for v in column] for column in columns]
+    return [list(row) for row in zip(*said, strict=True)]
 
 
 def _missing(abilities: Abilities) -> dict[str, Any] | None:
