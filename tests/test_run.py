@@ -147,6 +147,18 @@ def test_evidence_of_a_single_example_can_be_read(bars, tmp_path):
     assert done.evidence() == evidence
 
 
+def test_evidence_is_of_the_model_as_it_is(bars, tmp_path):
+    """Once the parameters are others, as after a resumed training, nobody is shown what the old ones reached."""
+    done = run.fit(RBM(3, epochs=1, device="cpu"), bars, tmp_path / "run")
+    run.evaluate(done)
+    assert done.evidence() is not None
+    model = done.model()
+    model.params_["b"] += 0.1
+    model.save(done.path / "model")
+    assert done.evidence() is None
+    assert run.evaluate(done).figure("log-likelihood").estimate.value == pytest.approx(model.score(bars.test.x))
+
+
 @pytest.mark.parametrize("name", ["run.json", "history.jsonl", "evidence.json", "model/model.json"])
 def test_damage_is_named(bars, tmp_path, name):
     done = fit(bars, tmp_path / "run", epochs=1)

@@ -417,6 +417,7 @@ class Model(BaseEstimator):
         fills = hasattr(type(self), "impute")
         if learning:
             advice = "learn from complete rows" + ", then impute() fills the gaps" * fills
+            advice += ", or take a model that learns from gaps: mixture, naive-bayes, hmm"
         else:
             advice = "impute() fills the gaps" if fills else "take complete rows"
         return f" The first is in row {row}, column {column}; {advice}."

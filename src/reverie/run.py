@@ -158,9 +158,12 @@ class Run:
         return _read_lines(self.path / "clock.jsonl")
 
     def evidence(self) -> Evidence | None:
-        """What :func:`evaluate` found, if it has been run."""
+        """What :func:`evaluate` found of the model as it is; None if that has not been run since it last learned."""
         path = self.path / "evidence.json"
-        return storage.parsed(Evidence, storage.read_json_file(path), path) if path.exists() else None
+        if not path.exists():
+            return None
+        found = storage.parsed(Evidence, storage.read_json_file(path), path)
+        return found if found.model == storage.checksum(self.path / "model") else None
 
     def checkpoint(self) -> Path | None:
         """The latest checkpoint."""
@@ -277,9 +280,9 @@ def evaluate(run: Run, *, report: Report | None = None) -> Evidence:
         report: called with what is done, how far it is, and how far it goes.
     """
     model = run.model()
-    digest = storage.read_model(run.path / "model")[0].tensors["model.safetensors"]
+    digest = storage.checksum(run.path / "model")
     found = run.evidence()
-    if found is not None and found.model == digest:
+    if found is not None:
         return found
     dataset = run.dataset()
     splits = {"test": dataset.test.x, "validation": dataset.validation.x, "train": dataset.train.x}

@@ -84,6 +84,15 @@ def read_model(path: Path) -> tuple[Saved, dict[str, Tensor]]:
     return saved, tensors
 
 
+def checksum(path: Path) -> str:
+    """That of the tensors of a model folder, as its ``model.json`` has it; :func:`read_model` verifies it.
+
+    Raises:
+        CorruptFileError: ``model.json`` is missing, damaged, or of a newer format.
+    """
+    return _read_json(path / "model.json").tensors.get("model.safetensors", "")
+
+
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
     """Write a safetensors file whole, with a checksum of its content inside; returns that checksum."""
     content = {
