@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from tests.cli.conftest import Invoke
+
+Invoke = Callable[..., Any]
 
 
 @pytest.fixture

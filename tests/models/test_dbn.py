@@ -435,6 +435,11 @@ def test_features_at_any_depth_are_means_of_means():
     for bad in (0, 4, -4, "top"):
         with pytest.raises(UsageError, match="depth="):
             model.transform(x, depth=bad)
+
+
+def test_features_at_any_depth_have_their_names_in_pandas():
+    pytest.importorskip("pandas")
+    model, x = network(4, (5, 4, 3)), states(4).numpy()
     model.set_output(transform="pandas")
     for k, size in enumerate(model.hidden, 1):
         assert list(model.transform(x, depth=k).columns) == [f"deepbeliefnetwork{i}" for i in range(size)]
