@@ -8,9 +8,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from reverie import CD, RBM, Exact, data, run
 from reverie.errors import CorruptFileError, DataError, Interrupted, UsageError
+from reverie.learning.loop import Training
 from reverie.run import Run
 
 OPTIONS = {"seed": 0}
@@ -145,6 +147,22 @@ def test_evidence_of_a_single_example_can_be_read(bars, tmp_path):
     evidence = run.evaluate(done)
     assert evidence.figure("log-likelihood").estimate.stderr is None
     assert done.evidence() == evidence
+
+
+def test_a_run_that_was_stopped_before_its_first_batch_can_go_on(bars, tmp_path, monkeypatch):
+    """What the message promises: the folder is there, and resumes to the bits of a run that never stopped."""
+    learn = Training.run
+
+    def stopped(self, listeners=()):
+        self.stop = "interrupted"
+        learn(self, listeners)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "run", stopped)
+        with pytest.raises(Interrupted, match="--resume"):
+            fit(bars, tmp_path / "run")
+    resumed, whole = run.resume(tmp_path / "run").model(), fit(bars, tmp_path / "whole").model()
+    assert all(torch.equal(p, whole.params_[name]) for name, p in resumed.params_.items())
 
 
 def test_evidence_is_of_the_model_as_it_is(bars, tmp_path):

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -26,6 +27,7 @@ from reverie.evidence.likelihood import Report, estimate
 from reverie.learning.expectation_maximisation import EM, Statistics
 from reverie.learning.loop import Principle, Training
 from reverie.model import ROWS, Array, Model
+from reverie.parameters import at_least
 from reverie.random import Random
 
 EXACT = LogPartition(0.0, 0.0, 0.0, "normalised density", "exact")
@@ -86,8 +88,7 @@ class DensityModel(Model):
             DataError: ``given`` of another shape.
         """
         check_is_fitted(self, "params_")
-        if not isinstance(n, int | np.integer) or n < 0:
-            raise UsageError(f"n={n!r}: it takes an integer ≥ 0")
+        at_least("n", n, 0)
         if y is not None and not self.labels:
             raise UsageError(f"y={y!r}: {type(self).__name__} learns no labels; NaiveBayes does, and so do RBMs")
         rng = Random(self.seed if seed is None else seed, f"{self.name}/sample", self._where)
@@ -201,7 +202,7 @@ class DensityModel(Model):
         for name, s in training.state.statistics.items():
             self.buffers_[f"statistics.{name}"] = s
 
-    def partial_fit(self, X: Any, y: Any = None, *, forget: float = 0.0, classes: Any = None) -> Self:
+    def partial_fit(self, X: Any, y: Any = None, *, forget: float = 0.0) -> Self:
         """Learn from more rows, and keep what was learned: a step of stepwise EM (Cappé and Moulines 2009).
 
         The first call learns from X how columns are encoded (scales, values of categories), and starts from X.
@@ -210,13 +211,11 @@ class DensityModel(Model):
             X: (n, …) rows.
             y: (n,) labels, of a model that learns them.
             forget: share of the statistics of earlier rows that is dropped first, for data that drift.
-            classes: all labels that will ever come, at the first call of a model that learns labels; those in y by
-                default.
         """
-        if not 0 <= forget <= 1:
+        if isinstance(forget, bool) or not isinstance(forget, Real) or not 0 <= forget <= 1:
             raise UsageError(f"forget={forget!r}: it takes a share, 0 to 1")
         if not hasattr(self, "params_"):
-            self._start(X, y, classes)
+            self._start(X, y)
         x = self._validated(X, gaps=self.gaps)
         rng = Random(self.seed, f"{self.name}/partial/{self.n_iter_}")
         rows = self._stored(x, y, self.buffers_, self.classes_ if self.labels else None, rng).to(self._where)
@@ -237,10 +236,8 @@ class DensityModel(Model):
         """What :meth:`partial_fit` says of new rows, given log p of each under the parameters before."""
         return {"train_log_likelihood": float(log_p.mean())}
 
-    def _start(self, X: Any, y: Any, classes: Any) -> None:
+    def _start(self, X: Any, y: Any) -> None:
         training = self.begin(X, None, y)
-        if classes is not None and self.labels:
-            raise UsageError("classes= of labels that do not occur in y is not possible yet")
         self.end(training)
         for name in training.state.statistics:
             self.buffers_.pop(f"statistics.{name}", None)

@@ -29,6 +29,7 @@ from reverie.evidence.likelihood import Annealing, Report
 from reverie.learning.contrastive import Contrastive, State
 from reverie.learning.loop import Progress, Training
 from reverie.model import ROWS, Array, Model
+from reverie.parameters import at_least, yes_or_no
 from reverie.random import Random
 from reverie.tempering import (
     Exchange,
@@ -642,15 +643,3 @@ def film_steps(frames: int, last: int = 1000) -> Array:
 def held_fast(v: Tensor, held: Tensor | None) -> Tensor:
     """v with the values of ``held`` wherever they are not NaN."""
     return v if held is None else torch.where(held.isnan(), v, held)
-
-
-def at_least(name: str, value: int, least: int) -> None:
-    """Raise UsageError where an argument is no integer, or is too small."""
-    if not isinstance(value, int | np.integer) or value < least:
-        raise UsageError(f"{name}={value!r}: it takes an integer ≥ {least}")
-
-
-def yes_or_no(name: str, value: bool | None) -> None:
-    """Raise UsageError where an argument is neither a truth value nor None."""
-    if not isinstance(value, bool | np.bool_ | None):
-        raise UsageError(f"{name}={value!r}: it takes True, False or None")

@@ -25,6 +25,8 @@ Natural = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+Floor = Annotated[float, Field(ge=1e-12, allow_inf_nan=False)]
+"""Of a variance, in squares of a column's scale: less would leave a singular matrix in double precision."""
 Device = Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
 
 
@@ -103,6 +105,18 @@ def to_json(instance: Any) -> dict[str, Any]:
 def from_json(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
     """The inverse of :func:`to_json`: checked constructor arguments."""
     return parse(cls, values)
+
+
+def at_least(name: str, value: Any, least: int) -> None:
+    """Raise UsageError where an argument of a verb is no integer, or is too small."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise UsageError(f"{name}={value!r}: it takes an integer ≥ {least}")
+
+
+def yes_or_no(name: str, value: Any) -> None:
+    """Raise UsageError where an argument is neither a truth value nor None."""
+    if not isinstance(value, bool | np.bool_ | None):
+        raise UsageError(f"{name}={value!r}: it takes True, False or None")
 
 
 def _plain(value: Any) -> Any:

@@ -361,8 +361,8 @@ def _nothing_left_of_nothing(out: Path, training: Training) -> Iterator[None]:
     there = out.exists()
     try:
         yield
-    except DivergedError:
-        raise  # its parameters are saved, to be looked at
+    except (DivergedError, Interrupted):
+        raise  # the parameters are saved, to be looked at or to go on from
     except Exception:
         if (training.epoch, training.step) == (0, 0):
             shutil.rmtree(out, ignore_errors=True)

@@ -61,8 +61,9 @@ class EM(Principle):
     in_order: ClassVar[bool] = True
 
     def init(self, model: HasPosterior, data: Any, rng: Random) -> State:
-        """Nothing seen yet; a few examples say which statistics there will be."""
-        statistics, log_p = model.expected_statistics(data)
+        """Nothing seen yet; one example says which statistics there will be."""
+        one = torch.zeros(1, dtype=torch.long, device=data.device)
+        statistics, log_p = model.expected_statistics(data.index_select(0, one))
         nothing = log_p.new_zeros((), dtype=torch.float64)
         return State({name: torch.zeros_like(s) for name, s in statistics.items()}, nothing, nothing.clone())
 

@@ -1,6 +1,8 @@
-"""Where expectation-maximisation begins: natural parameters of everything together, and clusters of rows."""
+"""Where expectation-maximisation begins, and how units are fitted again: shared by models with hidden causes."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -8,6 +10,7 @@ from sklearn.cluster import KMeans
 from torch import Tensor
 
 from reverie.contract import Unit
+from reverie.errors import DivergedError
 from reverie.random import Random
 from reverie.units import uncorrelated
 
@@ -23,6 +26,33 @@ def broad(unit: Unit, x: Tensor, smoothing: float, floor: float, full: bool) -> 
     sums, weights = unit.accumulate(x, x.new_ones(len(x), 1), x.new_zeros(1, unit.parameters))
     eta = unit.fit(sums, weights.clamp_min(LEAST_WEIGHT), smoothing, floor)
     return uncorrelated(unit, eta) if full else eta
+
+
+def refit(
+    unit: Unit, eta: Tensor, statistics: Mapping[str, Tensor], smoothing: float, floor: float, what: str
+) -> Tensor:
+    """Natural parameters (K, P) that fit summed statistics; where nothing was seen they stay as they were in ``eta``.
+
+    Args:
+        unit: of all K distributions.
+        eta: (K, P), the present ones.
+        statistics: "sums" and "weights", as :meth:`~reverie.contract.Unit.accumulate` makes them.
+        smoothing: joins counts.
+        floor: is added to variances.
+        what: the distributions are, for what an error advises.
+
+    Raises:
+        DivergedError: a covariance matrix is singular.
+    """
+    weights = statistics["weights"]
+    try:
+        fitted = unit.fit(statistics["sums"], weights.clamp_min(LEAST_WEIGHT), smoothing, floor)
+    except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
+        raise DivergedError(
+            "a covariance matrix has become singular in double precision: try "
+            f"floor={max(1e-6, 10 * floor):g} (it was {floor:g}), fewer {what}, or covariance='diagonal'"
+        ) from error
+    return torch.where(weights < LEAST_WEIGHT, eta, fitted)
 
 
 def clusters(unit: Unit, x: Tensor, k: int, rng: Random) -> Tensor:

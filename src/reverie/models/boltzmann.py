@@ -62,13 +62,13 @@ from torch.nn.functional import softplus
 from reverie.binary import Binarise
 from reverie.contract import Curve, Estimate, Metrics, Phase
 from reverie.encoding import Binary, Encoding
-from reverie.energy import ACTIVATION, GAP, RECONSTRUCTION, TEMPERING, EnergyModel, at_least, held_fast
+from reverie.energy import ACTIVATION, GAP, RECONSTRUCTION, TEMPERING, EnergyModel, held_fast
 from reverie.errors import UsageError
 from reverie.evidence.likelihood import Report
 from reverie.learning.contrastive import CD, PCD, PT, Exact
 from reverie.learning.loop import Training
 from reverie.model import Array
-from reverie.parameters import Count, Device, Positive
+from reverie.parameters import Count, Device, Positive, at_least
 from reverie.random import Random
 from reverie.units import Bernoulli
 

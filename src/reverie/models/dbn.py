@@ -63,7 +63,7 @@ from reverie.binary import Binarise
 from reverie.contract import Curve, Estimate, LogPartition, Metrics, Picture, Unit
 from reverie.device import threads_for
 from reverie.encoding import Binary, Encoding, Kind, encoding_of
-from reverie.energy import at_least, film_steps, held_fast, weights_as_images, yes_or_no
+from reverie.energy import film_steps, held_fast, weights_as_images
 from reverie.errors import DivergedError, UsageError
 from reverie.evidence import likelihood
 from reverie.evidence.likelihood import Annealing, Report
@@ -75,7 +75,7 @@ from reverie.learning.loop import Training
 from reverie.learning.wake_sleep import Directed, UpDown, ascend, descend
 from reverie.model import ROWS, Array, Model
 from reverie.models.rbm import RBM
-from reverie.parameters import Count, Device, Positive
+from reverie.parameters import Count, Device, Positive, at_least, yes_or_no
 from reverie.random import Random
 from reverie.units import Bernoulli, Blocks, Categorical
 

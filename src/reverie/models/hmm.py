@@ -32,11 +32,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 import torch
-from pydantic import Field
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 from torch.nn.functional import one_hot
@@ -47,20 +46,17 @@ from reverie.binary import Binarise
 from reverie.contract import Estimate, StateChain, Unit
 from reverie.density import EXACT, DensityModel
 from reverie.encoding import Encoding, Kind, encoding_of
-from reverie.energy import at_least
-from reverie.errors import DataError, DivergedError, UsageError
+from reverie.errors import DataError, UsageError
 from reverie.evidence.likelihood import Report, estimate
 from reverie.learning.expectation_maximisation import Statistics
 from reverie.learning.loop import Training
 from reverie.learning.sequences import Sequences
-from reverie.learning.starts import LEAST_WEIGHT, broad, clusters
+from reverie.learning.starts import broad, clusters, refit
 from reverie.model import FARTHEST, ROWS, Array
-from reverie.parameters import Count, Device, NonNegative, Positive
+from reverie.parameters import Count, Device, Floor, NonNegative, Positive, at_least
 from reverie.random import Random
 from reverie.units import Blocks, Categorical, FullGaussian, Gaussian, correlated, degrees
 
-Floor = Annotated[float, Field(ge=1e-12, allow_inf_nan=False)]
-"""Variances below it would be lost in double precision."""
 START_ROWS, START_STEPS = 20_000, 10
 """Steps that competing starts look at, and their iterations."""
 SPREAD = 1.0
@@ -244,18 +240,11 @@ class HMM(DensityModel):
 
     def maximise(self, statistics: Statistics) -> dict[str, Tensor]:
         """Shares of the expected counts, with the prior's; emissions of which nothing was seen in a state stay."""
-        initial, transitions, weights = (statistics[name] for name in ("initial", "transitions", "weights"))
-        try:
-            fitted = self.unit.fit(statistics["sums"], weights.clamp_min(LEAST_WEIGHT), self.smoothing, self.floor)
-        except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
-            raise DivergedError(
-                "a covariance matrix has become singular in double precision: try "
-                f"floor={max(1e-6, 10 * self.floor):g} (it was {self.floor:g}), fewer states, or covariance='diagonal'"
-            ) from error
+        initial, transitions = statistics["initial"], statistics["transitions"]
         found = {
             "log_pi": _log_shares(initial + self.smoothing),
             "log_A": _log_shares(transitions + self.smoothing),
-            "eta": torch.where(weights < LEAST_WEIGHT, self.params_["eta"], fitted),
+            "eta": refit(self.unit, self.params_["eta"], statistics, self.smoothing, self.floor, "states"),
         }
         if self.with_ends:
             counts = torch.stack([statistics["ends"], transitions.sum(1)], 1)
@@ -349,7 +338,7 @@ class HMM(DensityModel):
             seed=self.seed,
         )
 
-    def partial_fit(self, X: Any, y: Any = None, *, forget: float = 0.0, classes: Any = None) -> Self:
+    def partial_fit(self, X: Any, y: Any = None, *, forget: float = 0.0) -> Self:
         """Learn from more sequences, and keep what was learned: a step of stepwise EM (Cappé and Moulines 2009).
 
         The first call learns from X how columns are encoded, and starts from X.
@@ -358,10 +347,9 @@ class HMM(DensityModel):
             X: sequences.
             y: what is known of their states, as in :meth:`begin`.
             forget: share of what earlier sequences said that is dropped first, their lengths included.
-            classes: no use here.
         """
         begun = hasattr(self, "params_")
-        super().partial_fit(X, y, forget=forget, classes=classes)
+        super().partial_fit(X, y, forget=forget)
         if begun and not self.with_ends:
             self._count_lengths(self._validated(X, gaps=True).lengths, 1 - forget)
         return self

@@ -47,8 +47,8 @@ from reverie.learning.expectation_maximisation import Statistics
 from reverie.learning.lloyd import Lloyd, assigned, nearest, plus_plus, squares, totals
 from reverie.learning.loop import Principle, Training
 from reverie.model import Array
-from reverie.models.mixture import LEAST_SHARE, Components, Floor
-from reverie.parameters import Count, Device, NonNegative
+from reverie.models.mixture import LEAST_SHARE, Components
+from reverie.parameters import Count, Device, Floor, NonNegative
 from reverie.random import Random
 from reverie.units import Gaussian
 

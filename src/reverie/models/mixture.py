@@ -27,11 +27,10 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Iterable
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
-from pydantic import Field
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
@@ -41,16 +40,14 @@ from reverie.binary import Binarise
 from reverie.contract import Picture, Unit
 from reverie.density import DensityModel
 from reverie.encoding import Encoding, Kind, encoding_of
-from reverie.errors import DataError, DivergedError, UsageError
+from reverie.errors import DataError, UsageError
 from reverie.learning.expectation_maximisation import Statistics
-from reverie.learning.starts import LEAST_WEIGHT, broad, clusters
+from reverie.learning.starts import broad, clusters, refit
 from reverie.model import Array
-from reverie.parameters import Count, Device, NonNegative, Positive
+from reverie.parameters import Count, Device, Floor, NonNegative, Positive
 from reverie.random import Random
 from reverie.units import Blocks, FullGaussian, Gaussian, correlated, degrees
 
-Floor = Annotated[float, Field(ge=1e-12, allow_inf_nan=False)]
-"""Variances below it would be lost in double precision."""
 START_ROWS, START_STEPS = 10_000, 10
 """Rows that competing starts look at, and their iterations."""
 LEAST_SHARE = math.exp(-500)
@@ -215,17 +212,10 @@ class Mixture(Components):
 
     def maximise(self, statistics: Statistics) -> dict[str, Tensor]:
         """Shares, and natural parameters fitted to the weighted statistics; an empty component stays as it was."""
-        sizes, weights = statistics["sizes"], statistics["weights"]
-        try:
-            fitted = self.unit.fit(statistics["sums"], weights.clamp_min(LEAST_WEIGHT), self.smoothing, self.floor)
-        except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
-            raise DivergedError(
-                "a covariance matrix has become singular in double precision: try "
-                f"floor={max(1e-6, 10 * self.floor):g} (it was {self.floor:g}), fewer components, or "
-                "covariance='diagonal'"
-            ) from error
+        sizes = statistics["sizes"]
+        eta = refit(self.unit, self.params_["eta"], statistics, self.smoothing, self.floor, "components")
         pi = (sizes / sizes.sum()).clamp_min(LEAST_SHARE)
-        return {"log_pi": pi.log(), "eta": torch.where(weights < LEAST_WEIGHT, self.params_["eta"], fitted)}
+        return {"log_pi": pi.log(), "eta": eta}
 
     def initialise(self, rows: Tensor, rng: Random) -> dict[str, Tensor]:
         """The likeliest of several short runs, each from k-means on some of the rows."""

@@ -51,7 +51,7 @@ from reverie.encoding import Encoding, Kind, encoding_of
 from reverie.errors import DataError, UsageError
 from reverie.evidence.likelihood import Report, estimate
 from reverie.learning.expectation_maximisation import Statistics
-from reverie.learning.starts import LEAST_WEIGHT, broad
+from reverie.learning.starts import broad, refit
 from reverie.model import ROWS, Array
 from reverie.parameters import Count, Device, NonNegative, Positive
 from reverie.random import Random
@@ -185,9 +185,8 @@ class NaiveBayes(DensityModel):
         Raises:
             DataError: a column does not vary within a class, and there is no floor under its variance.
         """
-        sizes, weights = statistics["sizes"], statistics["weights"]
-        fitted = self.x_unit.fit(statistics["sums"], weights.clamp_min(LEAST_WEIGHT), self.smoothing, self.floor)
-        eta = torch.where(weights < LEAST_WEIGHT, self.params_["eta"], fitted)
+        sizes = statistics["sizes"]
+        eta = refit(self.x_unit, self.params_["eta"], statistics, self.smoothing, self.floor, "classes")
         flat = ~eta.isfinite().all(1) | (_flat(self.x_unit, eta, sizes) if self.floor < LEAST_FLOOR else False)
         if flat.any():
             k = int(torch.nonzero(flat)[0, 0])
@@ -263,7 +262,7 @@ class NaiveBayes(DensityModel):
         if not hasattr(self, "params_"):
             self._to_come = None if classes is None else np.asarray(classes)
             try:
-                super()._start(X, y, None)
+                super()._start(X, y)
             finally:
                 del self._to_come
         elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):

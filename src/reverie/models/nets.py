@@ -20,6 +20,7 @@ variance, and 1 elsewhere (He et al. 2015), so that the scale of units survives 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -98,7 +99,7 @@ class MLP:
 
 
 @dataclass(frozen=True)
-class _Pyramid:
+class _Pyramid(ABC):
     """What both convolutional networks have: the sizes of an image as it is halved again and again.
 
     Args:
@@ -149,26 +150,26 @@ class _Pyramid:
         return found
 
     @property
+    @abstractmethod
     def normalised(self) -> list[int]:
         """Sizes, by their numbers, at which maps are normalised."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def dense(self) -> MLP:
         """The fully connected layers."""
-        raise NotImplementedError
 
     def _kernel(self, k: int) -> Shape:
         """Shape of the kernel between sizes k and k + 1: (coarse, 4, 4, fine)."""
         return (self.maps[k + 1], _KERNEL, _KERNEL, self.maps[k])
 
+    @abstractmethod
     def _made(self, k: int) -> int:
         """Number of the size of the maps that this kernel makes."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _inputs(self, k: int) -> int:
         """How many numbers this kernel makes one of."""
-        raise NotImplementedError
 
     def shapes(self, prefix: str = "") -> dict[str, Shape]:
         """Shapes of the parameters; ``K0`` is the kernel at the image, ``dense.`` marks fully connected layers."""

@@ -53,7 +53,6 @@ from torch import Tensor
 from reverie.binary import Binarise
 from reverie.contract import Curve, Estimate, Metrics
 from reverie.encoding import Kind
-from reverie.energy import at_least
 from reverie.errors import DataError, UsageError
 from reverie.evidence import importance
 from reverie.evidence.importance import Weights
@@ -62,7 +61,7 @@ from reverie.learning.gradient import Gradient
 from reverie.model import ROWS, Array
 from reverie.models.latent import SHOWN, LatentModel, reals
 from reverie.models.nets import Activation, Parameters
-from reverie.parameters import Count, Device, NonNegative, Positive
+from reverie.parameters import Count, Device, NonNegative, Positive, at_least
 from reverie.random import Random
 
 SAMPLES = 100
