@@ -279,6 +279,17 @@ def test_distances_of_bits_count_and_those_of_numbers_are_in_standard_deviations
     assert found.drawn == pytest.approx([1, 1])
 
 
+def test_a_pixel_that_hardly_varies_counts_like_any_other():
+    """Draws with noise of a hundredth of the spread everywhere, a pixel that was lit once in training included."""
+    rng = np.random.default_rng(0)
+    train, real = rng.normal(size=(100, 3, 3)), rng.normal(size=(40, 3, 3))
+    train[:, 0, 0], real[:, 0, 0] = 0, 0
+    train[0, 0, 0] = 1e-3
+    found = neighbours.compare(looked(real + rng.normal(0, 0.01, real.shape), real, train, binary=False))
+    np.testing.assert_allclose(found.drawn, found.real, atol=0.1)
+    assert "all pixels" in found.measure
+
+
 def test_gaps_or_no_held_out_examples_mean_no_comparison() -> None:
     x = bits(5, 0).astype(float)
     gaps = x.copy()

@@ -37,7 +37,7 @@ class Neighbours:
 
 
 def compare(seen: Seen) -> Neighbours | None:
-    """Distances, as the number of entries that differ for zeros and ones, else Euclidean in standard deviations.
+    """Distances: of zeros and ones how many differ, else Euclidean, in standard deviations of a column or of pixels.
 
     None where there is nothing to compare: no draws, no held-out examples, or values missing.
     """
@@ -48,9 +48,12 @@ def compare(seen: Seen) -> Neighbours | None:
         return None
     measure = "entries that differ"
     if not seen.binary:
-        scale = train.std(0)
+        # Pixels have one unit: on a scale of its own, one that hardly ever varies would be all that counts.
+        images = seen.train.ndim > 2
+        scale = train.std(None if images else 0)
         drawn, real, train = (x / np.where(scale > 0, scale, 1) for x in (drawn, real, train))
-        measure = "Euclidean distance, each entry in standard deviations"
+        each = "in standard deviations of all pixels" if images else "each entry in standard deviations"
+        measure = f"Euclidean distance, {each}"
     nearest, to_drawn = nearest_rows(drawn, train)
     _, to_real = nearest_rows(real, train)
     if not seen.binary:
