@@ -41,10 +41,106 @@ PAIRS, GRID, STEPS, SHOWN = 12, 8, 10, 8
 """Pictures: reconstructions, side of the latent map, images of a walk, and dimensions or walks."""
 
 
-class LatentModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
-    """An encoder and a decoder, by the constructor's arguments."""
+class Latent(Model):
+    """A model that makes an example of a latent z, and of a label where it is told one."""
 
     latent: int
+
+    @property
+    def classes(self) -> int:
+        """Labels that are told besides the code: none, or one of so many."""
+        return len(self.classes_) if self.labels else 0
+
+    @abstractmethod
+    def means(self, z: Tensor, y: Tensor | None, params: Parameters) -> Tensor:
+        """E[x | z] of codes (n, latent), of codes of labels (n,): (n, d); of categories the likeliest."""
+
+    def decode(self, Z: Any, *, y: Any = None) -> Array:
+        """E[x | z] of codes: means, not draws; of categories the likeliest.
+
+        Args:
+            Z: (n, latent) codes.
+            y: a label, of a model of labels.
+
+        Returns:
+            (n, *data shape) float32.
+        """
+        check_is_fitted(self, "params_")
+        try:
+            z = torch.as_tensor(np.asarray(Z), dtype=torch.float32).to(self._where)
+        except (TypeError, ValueError) as error:
+            raise DataError(f"codes must be numbers of shape (n, {self.latent})") from error
+        if z.ndim != 2 or z.shape[1] != self.latent or not z.isfinite().all():
+            raise DataError(
+                f"codes have shape {tuple(z.shape)}; they must be finite numbers of shape (n, {self.latent})"
+            )
+        return self._returned(self._means(z, self._told(y)), mean=True)
+
+    def _means(self, z: Tensor, y: Tensor | None) -> Tensor:
+        """Expected values of codes (n, latent), of one label or of one each: (n, d)."""
+        labels = [None] * len(z.split(ROWS)) if y is None else y.expand(len(z)).split(ROWS)
+        with torch.no_grad(), self._threads(len(z)):
+            parts = [self.means(part, label, self.params_) for part, label in zip(z.split(ROWS), labels, strict=True)]
+        return torch.cat(parts) if parts else z.new_zeros(0, self.x_unit.size)
+
+    def _told(self, y: Any) -> Tensor | None:
+        """The code of a label that the decoder is told, ()."""
+        if not self.labels:
+            self._refuse_label(y)
+            return None
+        if y is None:
+            raise UsageError("this model was fitted with labels=True: say which one by y=")
+        return self.code_of(y).squeeze(0).to(self._where)
+
+    def _refuse_label(self, y: Any) -> None:
+        if y is not None and not self.labels:
+            raise UsageError(f"y={y!r}: this model has learned no labels; fit it with labels=True and y")
+
+    def _labels(self, n: int, code: Tensor | None, rng: Random) -> Tensor | None:
+        """Codes of labels: the one that is given, or draws of p(y): (n,)."""
+        if not self.labels:
+            return None
+        return code.expand(n) if code is not None else drawn_from(self.buffers_["log_prior"].expand(n, -1), rng)
+
+    def _any_label(self) -> tuple[Tensor | None, str]:
+        """A label for pictures that need one, and how they say so."""
+        if not self.labels:
+            return None, ""
+        return self._told(self.classes_[0]), f"; the label is {self.classes_[0]}"
+
+    def with_label(self, z: Tensor, y: Tensor | None) -> Tensor:
+        """Codes (…, latent) with those of labels (…,) beside them as ones and zeros: (…, latent + K)."""
+        if y is None:
+            return z
+        told = one_hot(y.long(), self.classes).to(z.dtype)
+        return torch.cat([z, told.expand(*z.shape[:-1], self.classes)], -1)
+
+    def _log_prior(self, labels: Tensor) -> Tensor:
+        """log p(y), as frequent as in training, with one added to each count: (K,)."""
+        counts = torch.bincount(labels.long(), minlength=self.classes).double() + 1
+        return (counts / counts.sum()).log().float()
+
+    def _threads(self, rows: int) -> AbstractContextManager[None]:
+        return threads_for(min(rows, ROWS) * max(p.numel() for p in self.params_.values()))
+
+    def _picture_shape(self, who: str, instead: str) -> tuple[int, int, int]:
+        """Height, width and channels of an example, as ``who`` wants it; ``instead`` says what does without.
+
+        Raises:
+            UsageError: it is no image.
+        """
+        if len(self.shape_) not in (2, 3):
+            raise UsageError(
+                f"{who} takes images (n, height, width) or (n, height, width, channels), but an example has shape "
+                f"{self.shape_}; {instead}"
+            )
+        h, w, *channels = self.shape_
+        return h, w, math.prod(channels)
+
+
+class LatentModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Latent):
+    """An encoder and a decoder, by the constructor's arguments."""
+
     hidden: tuple[int, ...]
     activation: Activation
     convolutional: bool
@@ -66,11 +162,6 @@ class LatentModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
         return self.latent
 
     @property
-    def classes(self) -> int:
-        """Labels that the decoder is told besides the code: none, or one of so many."""
-        return len(self.classes_) if self.labels else 0
-
-    @property
     def encoder(self) -> MLP | Encoder:
         """The network from the statistics of an example to its code."""
         if self.convolutional:
@@ -87,17 +178,11 @@ class LatentModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
 
     def _image(self) -> tuple[int, int, int]:
         """Height, width and channels of an example, with as many channels as its units have statistics."""
-        if len(self.shape_) not in (2, 3):
-            raise UsageError(
-                f"convolutional=True takes images (n, height, width) or (n, height, width, channels), but an example "
-                f"has shape {self.shape_}; leave it out for a fully connected network"
-            )
+        h, w, channels = self._picture_shape("convolutional=True", "leave it out for a fully connected network")
         unit = self.x_unit
         if isinstance(unit, Blocks):
             raise UsageError("convolutional=True takes columns of one kind, the same for all pixels; leave it out")
-        h, w, *channels = self.shape_
-        each = unit.categories if isinstance(unit, Categorical) else 1
-        return h, w, each * math.prod(channels)
+        return h, w, channels * (unit.categories if isinstance(unit, Categorical) else 1)
 
     def encoded(self, x: Tensor, params: Parameters) -> Tensor:
         """What the encoder makes of rows: (B, d) -> (B, coded)."""
@@ -105,10 +190,12 @@ class LatentModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
 
     def decoded(self, z: Tensor, params: Parameters, y: Tensor | None = None) -> Tensor:
         """Natural parameters of the units given codes: (…, latent), codes of labels (…,) -> (…, parameters)."""
-        if y is not None:
-            told = one_hot(y.long(), self.classes).to(z.dtype)
-            z = torch.cat([z, told.expand(*z.shape[:-1], self.classes)], -1)
-        return natural(self.x_unit, self._unframed(self._decoder(z, params)), params.get("log_scale"))
+        outputs = self._decoder(self.with_label(z, y), params)
+        return natural(self.x_unit, self._unframed(outputs), params.get("log_scale"))
+
+    def means(self, z: Tensor, y: Tensor | None, params: Parameters) -> Tensor:
+        """E[x | z]: (n, latent), (n,) -> (n, d)."""
+        return self.x_unit.expected(self.decoded(z, params, y))
 
     def _decoder(self, z: Tensor, params: Parameters) -> Tensor:
         return self.decoder(z, params, "decoder.")
@@ -156,37 +243,6 @@ class LatentModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
         z: Array = self._codes(self._encoded(X)).numpy(force=True)
         return z
 
-    def decode(self, Z: Any, *, y: Any = None) -> Array:
-        """E[x | z] of codes: means, not draws; of categories the likeliest.
-
-        Args:
-            Z: (n, latent) codes.
-            y: a label, of a model of labels.
-
-        Returns:
-            (n, *data shape) float32.
-        """
-        check_is_fitted(self, "params_")
-        try:
-            z = torch.as_tensor(np.asarray(Z), dtype=torch.float32).to(self._where)
-        except (TypeError, ValueError) as error:
-            raise DataError(f"codes must be numbers of shape (n, {self.latent})") from error
-        if z.ndim != 2 or z.shape[1] != self.latent or not z.isfinite().all():
-            raise DataError(
-                f"codes have shape {tuple(z.shape)}; they must be finite numbers of shape (n, {self.latent})"
-            )
-        return self._returned(self._means(z, self._told(y)), mean=True)
-
-    def _told(self, y: Any) -> Tensor | None:
-        """The code of a label that the decoder is told, ()."""
-        if not self.labels:
-            if y is not None:
-                raise UsageError(f"y={y!r}: this model has learned no labels; fit it with labels=True and y")
-            return None
-        if y is None:
-            raise UsageError("this model was fitted with labels=True: say which one by y=")
-        return self.code_of(y).squeeze(0).to(self._where)
-
     def reconstruct(self, X: Any) -> Array:
         """E[x | z] at the code z of each example: (n, *data shape) float32; means, not draws."""
         x = self._encoded(X)
@@ -217,19 +273,6 @@ class LatentModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
         with torch.no_grad(), self._threads(len(x)):
             parts = [self.code(part) for part in x.split(ROWS)]
         return torch.cat(parts) if parts else x.new_zeros(0, self.latent)
-
-    def _means(self, z: Tensor, y: Tensor | None) -> Tensor:
-        """Expected values of codes (n, latent), of one label or of one each: (n, d)."""
-        labels = [None] * len(z.split(ROWS)) if y is None else y.expand(len(z)).split(ROWS)
-        with torch.no_grad(), self._threads(len(z)):
-            parts = [
-                self.x_unit.expected(self.decoded(part, self.params_, label))
-                for part, label in zip(z.split(ROWS), labels, strict=True)
-            ]
-        return torch.cat(parts) if parts else z.new_zeros(0, self.x_unit.size)
-
-    def _threads(self, rows: int) -> AbstractContextManager[None]:
-        return threads_for(min(rows, ROWS) * max(p.numel() for p in self.params_.values()))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -317,11 +360,10 @@ class LatentModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
             columns=STEPS,
         )
 
-    def _any_label(self) -> tuple[Tensor | None, str]:
-        """A label for pictures that need one, and how they say so."""
-        if not self.labels:
-            return None, ""
-        return self._told(self.classes_[0]), f"; the label is {self.classes_[0]}"
+
+def drawn_from(logits: Tensor, rng: Random) -> Tensor:
+    """Codes drawn with probabilities ∝ e^logits: (n, K) -> (n,)."""
+    return Categorical(1, logits.shape[1]).sample(logits, rng).squeeze(-1)
 
 
 def framed(t: Tensor, places: Tensor | None, columns: int) -> Tensor:

@@ -89,8 +89,19 @@ class MLP:
             found[f"{prefix}W{k}"] = _uniform(rng, (n, m), n, gain)
         return found
 
-    def __call__(self, x: Tensor, params: Parameters, prefix: str = "") -> Tensor:
-        """(…, in) -> (…, out)."""
+    def buffers(self, prefix: str = "") -> dict[str, Tensor]:
+        """Running figures of normalised layers, of which these networks have none."""
+        return {}
+
+    def __call__(
+        self,
+        x: Tensor,
+        params: Parameters,
+        prefix: str = "",
+        buffers: Parameters | None = None,
+        training: bool = False,
+    ) -> Tensor:
+        """(…, in) -> (…, out). ``buffers`` and ``training`` matter to networks with normalised layers alone."""
         f = ACTIVATIONS[self.activation]
         for k in range(self.depth):
             x = _affine(x, params[f"{prefix}W{k}"], params.get(f"{prefix}b{k}"))
@@ -235,9 +246,9 @@ class Encoder(_Pyramid):
         x: Tensor,
         params: Parameters,
         prefix: str = "",
-        context: Tensor | None = None,
         buffers: Parameters | None = None,
         training: bool = False,
+        context: Tensor | None = None,
     ) -> Tensor:
         """Rows of images to codes.
 
@@ -245,9 +256,9 @@ class Encoder(_Pyramid):
             x: (…, height · width · channels).
             params: by the names of :meth:`shapes`.
             prefix: in front of these names, and of those of the buffers.
-            context: (…, context), where there is any.
             buffers: the running averages of batch normalisation, which training moves in place.
             training: whether to normalise by the batch itself.
+            context: (…, context), where there is any.
 
         Returns:
             (…, code).

@@ -18,7 +18,8 @@ raise it. With k draws of q the *importance-weighted* bound (Burda, Grosse and S
     log p(x) ≥ E [log 1/k Σ_i w_i] ,        w_i = p(x | z_i) p(z_i) / q(z_i | x),
 
 rises with k, and has log p(x) as its limit: what is still missing falls like 1/k, so that the rise from k/2 to k says
-about how much that is. It serves as an objective (``samples``) and to measure likelihoods.
+about how much that is. It serves as an objective (``samples``) and to measure likelihoods. At a price, annealing from q
+to the posterior goes beyond what q proposes, with a bound from above beside it (:meth:`VAE.annealed_log_likelihood`).
 
 ``beta`` weighs the KL term (Higgins et al. 2017). ``free_bits`` leaves each dimension so many nats that cost nothing
 (Kingma et al. 2016, appendix C): a remedy for *posterior collapse*, dimensions in which q is the prior whatever x is,
@@ -42,6 +43,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -54,12 +56,13 @@ from reverie.binary import Binarise
 from reverie.contract import Curve, Estimate, Metrics
 from reverie.encoding import Kind
 from reverie.errors import DataError, UsageError
-from reverie.evidence import importance
+from reverie.evidence import decoders, importance
+from reverie.evidence.decoders import Hamiltonian
 from reverie.evidence.importance import Weights
 from reverie.evidence.likelihood import Report
 from reverie.learning.gradient import Gradient
 from reverie.model import ROWS, Array
-from reverie.models.latent import SHOWN, LatentModel, reals
+from reverie.models.latent import SHOWN, LatentModel, drawn_from, reals
 from reverie.models.nets import Activation, Parameters
 from reverie.parameters import Count, Device, NonNegative, Positive, at_least
 from reverie.random import Random
@@ -230,8 +233,7 @@ class VAE(LatentModel):
                 f"samples={self.samples} has no KL term of its own for beta or free_bits to change; take samples=1"
             )
         if self.labels:
-            counts = torch.bincount(rows[:, -1].long(), minlength=self.classes).double() + 1
-            self.buffers_["log_prior"] = (counts / counts.sum()).log().float()
+            self.buffers_["log_prior"] = self._log_prior(rows[:, -1])
         first = super().initialise(rows, rng)
         return first | ({"log_scale": torch.zeros(reals(self.x_unit))} if reals(self.x_unit) else {})
 
@@ -279,6 +281,55 @@ class VAE(LatentModel):
         weights = self._weights(x, samples, report)
         notes = (*weights.notes(self.log_volume), self._aggregate(x), *self._collapse(x))
         return importance.estimate(weights, self.log_volume, self.base_measure, notes)
+
+    def annealed_log_likelihood(
+        self,
+        X: Any,
+        *,
+        chains: int = 16,
+        temperatures: int = 500,
+        leaps: int = 2,
+        simulated: int = 50,
+        base: Literal["encoder", "prior"] = "encoder",
+        report: Report | None = None,
+    ) -> Estimate:
+        """Mean lower bound on log p(x) of X by annealed importance sampling, and how far it is from an upper one.
+
+        It is not confined to what q proposes: chains move on from its draws. That costs chains · temperatures · leaps
+        gradients of the decoder for each example, so it is meant for some hundred of them. The upper bound is measured
+        on examples that the model itself has drawn, the only ones for which it is known.
+
+        Args:
+            X: (n, …) examples.
+            chains: of each example.
+            temperatures: steps from the base to p(z | x).
+            leaps: leapfrog steps of each move.
+            simulated: examples drawn from the model on which both bounds are measured.
+            base: where chains start: q(z | x), or the prior, which owes nothing to the encoder and needs more
+                temperatures.
+            report: called with what is done, how far it is, and how far it goes.
+
+        Returns:
+            ``value`` and ``low`` are the lower bound; ``high`` adds the distance of the bounds, two standard errors of
+            it included.
+        """
+        options = Hamiltonian(chains=chains, temperatures=temperatures, leaps=leaps, simulated=simulated)
+        if base not in ("encoder", "prior"):
+            raise UsageError(f"base={base!r}: it takes 'encoder' or 'prior'")
+        x, rng = self._encoded(X), Random(self.seed, f"{self.name}/annealed", self._where)
+        proposal = partial(self.posterior, params=self.params_) if base == "encoder" else None
+        with self._threads(_AT_ONCE):
+            return decoders.log_likelihood(
+                self, x, rng, options, proposal, self.log_volume, self.base_measure, report=report
+            )
+
+    def log_prob_given(self, x: Tensor, z: Tensor) -> Tensor:
+        """log p(x | z) of the fitted model, the label summed out: (B, d), (…, B, L) -> (…, B) nats."""
+        return self.log_likelihood_given(x, z, None, self.params_)
+
+    def simulate(self, n: int, rng: Random) -> tuple[Tensor, Tensor]:
+        """Examples as the equations see them, and the codes that they were drawn from: (n, d), (n, L)."""
+        return self._drawn(n, None, False, rng)
 
     def score_samples(self, X: Any, *, samples: int = SAMPLES) -> Array:
         """The importance-weighted lower bound on log p(x) of each example: (n,) nats."""
@@ -403,8 +454,7 @@ class VAE(LatentModel):
         check_is_fitted(self, "params_")
         at_least("n", n, 0)
         at_least("burn_in", burn_in, 1)
-        if y is not None and not self.labels:
-            raise UsageError(f"y={y!r}: this model has learned no labels; fit it with labels=True and y")
+        self._refuse_label(y)
         rng = Random(self.seed if seed is None else seed, f"{self.name}/sample", self._where)
         code = None if y is None else self.code_of(y).to(self._where)
         if given is not None:
@@ -412,21 +462,16 @@ class VAE(LatentModel):
                 raise UsageError("mean=True gives means of free draws; with given= leave it out")
             held = self._with_gaps(self._example(given))
             return self._returned(self._completed(held.expand(n, -1), code, burn_in, "metropolis", rng))
-        parts = [self._drawn(size, code, mean, rng) for size in importance.parts(n, ROWS)]
+        parts = [self._drawn(size, code, mean, rng)[0] for size in importance.parts(n, ROWS)]
         empty = torch.zeros(0, self.x_unit.size)
         return self._returned(torch.cat(parts) if parts else empty, mean)
 
-    def _drawn(self, n: int, code: Tensor | None, mean: bool, rng: Random) -> Tensor:
+    def _drawn(self, n: int, code: Tensor | None, mean: bool, rng: Random) -> tuple[Tensor, Tensor]:
+        """Examples, or their means, and their codes: (n, d), (n, L)."""
         with torch.no_grad(), self._threads(n):
             z = rng.normal((n, self.latent))
             eta = self.decoded(z, self.params_, self._labels(n, code, rng))
-            return self.x_unit.expected(eta) if mean else self.x_unit.sample(eta, rng)
-
-    def _labels(self, n: int, code: Tensor | None, rng: Random) -> Tensor | None:
-        """Codes of labels: the one that is given, or draws of p(y): (n,)."""
-        if not self.labels:
-            return None
-        return code.expand(n) if code is not None else drawn_from(self.buffers_["log_prior"].expand(n, -1), rng)
+            return self.x_unit.expected(eta) if mean else self.x_unit.sample(eta, rng), z
 
     def impute(
         self,
@@ -546,10 +591,3 @@ class VAE(LatentModel):
 def kl_from_prior(loc: Tensor, scale: Tensor) -> Tensor:
     """KL(N(μ, σ²) ‖ N(0, 1)) of each dimension: (…, L), (…, L) -> (…, L) nats."""
     return 0.5 * (loc.square() + scale.square() - 1) - scale.log()
-
-
-def drawn_from(logits: Tensor, rng: Random) -> Tensor:
-    """Codes drawn with probabilities ∝ e^logits: (n, K) -> (n,)."""
-    p = logits.softmax(-1)
-    u = rng.uniform((len(p), 1)).to(p)
-    return (u >= p.cumsum(-1)).sum(-1).clamp_(max=p.shape[1] - 1)
