@@ -1,0 +1,441 @@
+r"""Does a model make new examples, or repeat those it learned from? Draws beside held-out examples that nobody learned.
+
+No distance is suspicious by itself: in a table of a few bits every honest draw equals some training row. So whatever is
+counted of draws is counted of held-out examples too, by the same code. With training rows t, and d₁(x) ≤ d₂(x) the
+distances of x to the nearest two that differ,
+
+    exact copy          d₁(x) = 0, up to rounding
+    near copy           d₁(x) < d₂(x)/3, or exact            (the bound: Yoon et al. 2023; Gu et al. 2023)
+    nearer to training  the nearest of *all* real rows, training and held-out, is a training row
+
+If a share c of the draws are copies, and the others are honest, each share is s = c + (1 − c) q, where q is that of
+held-out rows, or for the third the training rows' share of the real ones; c = (s − q)/(1 − q) is what is reported.
+Nearness alone also comes from draws that are too typical, a narrow model's: those crowd where rows are dense. A ratio
+of two distances hardly depends on how dense rows are, and whether the nearest row is a training one not at all, so
+these two find copies, and only these two raise an alarm.
+
+The **three-sample test** (Meehan, Chaudhuri and Dasgupta 2020) compares the ranks of d₁ among draws and
+held-out rows in each cell π of a partition of the space by k-means,
+
+    Z_π = (U_π − mn/2) / σ_π,  U_π = #{(draw, held-out row) in π : d₁(draw) > d₁(row)},
+    C_T = Σ_π P_n(π) Z_π / Σ_π P_n(π)    over the cells with enough of both,
+
+P_n(π) being the share of held-out rows in π. C_T ≪ 0 says that draws lie nearer to training rows than held-out rows do.
+What it cannot say: it falls for models that are merely narrow; copies in a cell are cancelled by bad draws in the same
+cell; cells that the model never visits do not count; and a copy that is far away in this feature space is none.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from reverie.contract import Estimate
+from reverie.errors import UsageError
+from reverie.evidence.arrays import Features, blocks, checked, enough, squared_distances
+from reverie.evidence.intervals import Z95, Test, around, p_of_ranks, share_of
+from reverie.evidence.likelihood import Report
+from reverie.random import Random
+
+SPACE = "features as given"
+RATIO = 1 / 3
+"""A draw this much closer to one training row than to any other is a near copy of it."""
+LEVEL = 0.05
+"""Of the alarm, shared by the two tests that may raise it."""
+POWER = 0.8
+"""Chance with which a share of copies that is called detectable is found."""
+CELLS, LEAST = 10, 20
+"""Cells of the three-sample test at most, and the fewest of either kind with which one counts."""
+PERMUTATIONS = 999
+_ROUNDING = 1e-5
+"""Of a typical length: features of one picture in two batches differ by less."""
+_LEARNED_FROM = 10_000
+_Z_LEVEL, _Z_POWER = 1.644854, 0.841621
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """For each row of a set the nearest training rows, nearest first: which (n, k), and how far (n, k)."""
+
+    rows: NDArray[np.int64]
+    distances: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Copies:
+    """One kind of copy, counted among draws and where none can be.
+
+    Attributes:
+        draws: the share of draws, s.
+        honest: the share that honest draws would have, q: that of held-out rows, or the training rows' of real ones.
+        copied: (s − q)/(1 − q), the share of draws that are copies; None where q = 1, and nothing can be told.
+        p: how often honest draws would have so large a share; randomised, and exact.
+        detectable: the smallest share of copies that would be found (p ≤ 5 %) four times in five; 1 where none would.
+    """
+
+    draws: Estimate
+    honest: Estimate
+    copied: Estimate | None
+    p: float
+    detectable: float
+
+
+@dataclass(frozen=True)
+class ThreeSample:
+    """Meehan et al.'s test.
+
+    Attributes:
+        statistic: C_T and the probability of one as low, if draws and held-out rows lie equally near; None: no cell has
+            enough of both.
+        cells: Z of each cell that counts, lowest first.
+        worst: of the lowest of them, the probability of one as low among as many.
+        counted: the share of held-out rows in these cells.
+    """
+
+    statistic: Test | None
+    cells: tuple[float, ...]
+    worst: float
+    counted: float
+
+
+@dataclass(frozen=True)
+class Memorisation:
+    """All that tells copying from learning.
+
+    Attributes:
+        exact, near, nearer: the three kinds of copy that the module's first lines define.
+        three_sample: Meehan et al.'s test.
+        distances: median distance to the closest training row, of "draws", "held-out" and "training" rows (to others).
+        space: name of the feature space.
+        seed: of coins, permutations and cells.
+    """
+
+    exact: Copies
+    near: Copies
+    nearer: Copies
+    three_sample: ThreeSample
+    distances: dict[str, Estimate]
+    space: str
+    seed: int
+
+    @property
+    def alarm(self) -> bool:
+        """Whether draws are copies: near ones, or nearer to training rows than to others; once in 20 by mistake."""
+        return min(self.near.p, self.nearer.p) <= LEVEL / 2
+
+    @property
+    def verdict(self) -> str:
+        """What it comes to, in plain words."""
+        if self.near.honest.value > 0.5:
+            return (
+                f"{self.near.honest.value:.0%} of the held-out examples are themselves copies of training examples, so "
+                "copying can hardly be told from learning here."
+            )
+        found = _found(self.near, self.nearer)
+        if self.alarm:
+            return (
+                f"The model copies: {found} of the draws repeat training examples ({self.exact.draws.value:.1%} "
+                f"exactly; of held-out examples {self.exact.honest.value:.1%} do)."
+            )
+        finest = min(self.near.detectable, self.nearer.detectable)
+        said = "No sign of copying"
+        if finest < 1:
+            said += f"; {finest:.1%} of copies among the draws would probably have been found"
+        else:
+            said += ", but there are too few examples for any share of copies to be found"
+        test = self.three_sample.statistic
+        if test is not None and test.p < LEVEL / 2:
+            said += (
+                ". Draws lie closer to training examples than held-out examples do, but as close to held-out ones: "
+                "they are too typical, rather than copied"
+            )
+        return said + "."
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {**asdict(self), "alarm": self.alarm, "verdict": self.verdict}
+
+
+def memorisation(
+    train: Features,
+    held_out: Features,
+    draws: Features,
+    space: str = SPACE,
+    seed: int = 0,
+    report: Report | None = None,
+) -> Memorisation:
+    """Every figure of this module.
+
+    Args:
+        train: features of *all* training examples, (l, …): a copy of a row that is left out here goes unseen.
+        held_out: of real examples of the same distribution that the model has not seen, (n, …).
+        draws: of the model's draws, (m, …).
+        space: what the features are, for ``base_measure``.
+        seed: of coins, permutations and cells.
+        report: called with what is being done, how many steps of it are done, and of how many.
+
+    Raises:
+        DataError: features that are not finite, or of different sizes.
+        UsageError: fewer than two different training rows.
+    """
+    t, h, x = checked(train=train, held_out=held_out, draws=draws)
+    steps = iter(range(1, 5))
+
+    def done() -> None:
+        if report:
+            report("looking for copies", next(steps), 4)
+
+    exact, near = copies(t, h, x, space, seed)
+    done()
+    closer = nearer_to_training(t, h, x, space, seed)
+    done()
+    test = three_sample(t, h, x, space, seed)
+    done()
+    medians = closest(t, h, x, space, seed)
+    done()
+    return Memorisation(exact, near, closer, test, medians, space, seed)
+
+
+def nearest(x: Features, train: Features, k: int = 1) -> Nearest:
+    """The k nearest training rows of each row, for pictures: (n, …), (l, …) -> (n, k).
+
+    Raises:
+        DataError: features that are not finite, or of different sizes.
+        UsageError: fewer than k training rows.
+    """
+    if k < 1:
+        raise UsageError(f"k={k}: ask for one neighbour or more")
+    t, rows = checked(train=train, draws=x)
+    enough(k, f"k={k}", train=t)
+    where, distances = _nearest(rows, t, k)
+    return Nearest(where.cpu().numpy(), distances.cpu().numpy())
+
+
+def copies(
+    train: Features, held_out: Features, draws: Features, space: str = SPACE, seed: int = 0
+) -> tuple[Copies, Copies]:
+    """Exact and near copies among draws, beside those among held-out rows; Fisher's exact test, randomised."""
+    t, h, x = checked(train=train, held_out=held_out, draws=draws)
+    distinct = torch.unique(t, dim=0)  # else a copy of a row that comes twice would be as near to its twin
+    enough(2, "telling near from far", **{"train (different rows)": distinct})
+    zero = _ROUNDING * float((t - t.mean(0)).square().sum(1).mean().sqrt())
+    # Both sets at once, in the order of their rows' own, so that none is treated differently.
+    distances = _nearest(torch.cat([x, h]), distinct, 2)[1]
+    same = distances[:, 0] <= zero
+    close = same | (distances[:, 0] < RATIO * distances[:, 1])
+    rng, m = Random(seed, "copies"), len(x)
+    return (
+        _fisher(same[:m], same[m:], "exact copies of training rows", space, rng),
+        _fisher(close[:m], close[m:], "near copies of training rows, d1 < d2/3 (Yoon et al. 2023)", space, rng),
+    )
+
+
+def nearer_to_training(
+    train: Features, held_out: Features, draws: Features, space: str = SPACE, seed: int = 0
+) -> Copies:
+    """Draws whose nearest real row is a training row, beside the training rows' share of all real ones.
+
+    If draws know no more of training rows than of held-out ones, then which real rows were trained on is a random
+    subset, given all rows and draws. With c_r draws nearest to row r, the number of draws S = Σ c_r over training rows
+    has the mean and variance of a sum over a simple random sample,
+
+        E S = m q,   Var S = q (1 − q) l+n/(l+n−1) Σ_r (c_r − c̄)²,   q = l/(l + n),
+
+    and its null distribution is that of random subsets, whatever the draws' distribution: exact for any model.
+    """
+    t, h, x = checked(train=train, held_out=held_out, draws=draws)
+    real = torch.cat([t, h])
+    # Equal rows share what is nearest to them, and sorting them hides from ties which are training rows.
+    distinct, group, size = torch.unique(real, dim=0, return_inverse=True, return_counts=True)
+    hits = torch.bincount(_nearest(x, distinct, 1)[0][:, 0], minlength=len(distinct))
+    c = (hits.double() / size)[group].cpu()
+    m, total, q = len(x), len(real), len(t) / len(real)
+    share = float(c[: len(t)].sum()) / m
+    error = math.sqrt(q * (1 - q) * total / max(total - 1, 1) * float((c - c.mean()).square().sum())) / m
+    rng = Random(seed, "nearer to training")
+    some = c[c > 0].numpy()  # the others add nothing, wherever they fall
+    others = torch.from_numpy(np.array([_subset_sum(some, total, len(t), rng) for _ in range(PERMUTATIONS)]))
+    p = p_of_ranks(round(share * m, 6), others.round(decimals=6), float(rng.uniform((1,))))
+    method = "nearest real row is a training row"
+    mine = Estimate(
+        share,
+        max(share - Z95 * error, 0.0),
+        min(share + Z95 * error, 1.0),
+        error,
+        "estimate",
+        method,
+        space,
+        m,
+        "share of draws",
+    )
+    honest = Estimate(q, q, q, None, "exact", "training rows among real ones", space, total, "share of rows")
+    detectable = min((_Z_LEVEL + _Z_POWER) * error / (1 - q), 1.0)
+    return Copies(mine, honest, _copied(mine, q, (mine.low - q, mine.high - q), error), p, detectable)
+
+
+def three_sample(
+    train: Features,
+    held_out: Features,
+    draws: Features,
+    space: str = SPACE,
+    seed: int = 0,
+    cells: int = CELLS,
+) -> ThreeSample:
+    """C_T of Meehan et al. (2020); given the cells, Z have a mean of 0 and a variance of 1 by permutation.
+
+    Distances are to training rows of the same cell, as in the authors' code; unlike there, ties are corrected for and
+    no continuity correction shifts Z.
+    """
+    t, h, x = checked(train=train, held_out=held_out, draws=draws)
+    k = max(min(cells, min(len(h), len(x)) // (3 * LEAST), len(t) // LEAST), 1)
+    of_t, of_h, of_x = _cells((t, h, x), k, seed)
+    scores, weights = [], []
+    for cell in range(k):
+        inside_t, inside_h, inside_x = t[of_t == cell], h[of_h == cell], x[of_x == cell]
+        if min(len(inside_h), len(inside_x)) >= LEAST and len(inside_t):
+            far_x, far_h = (_nearest(rows, inside_t, 1)[1][:, 0] for rows in (inside_x, inside_h))
+            scores.append(rank_score(far_x, far_h))
+            weights.append(len(inside_h) / len(h))
+    if not scores:
+        return ThreeSample(None, (), 1.0, 0.0)
+    w = np.array(weights) / sum(weights)
+    error = math.sqrt(float((w**2).sum()))
+    value = float(w @ scores)
+    method = f"three-sample test C_T (Meehan et al. 2020), {len(scores)} of {k} cells"
+    estimate = around(value, error, method, space, len(x), "standard deviations of a cell's rank sum")
+    worst = 1 - (1 - _normal(min(scores))) ** len(scores)
+    return ThreeSample(Test(estimate, _normal(value / error)), tuple(sorted(scores)), worst, min(sum(weights), 1.0))
+
+
+def rank_score(a: Tensor, b: Tensor) -> float:
+    """Z of Mann and Whitney's U, the pairs with a > b (ties count half): mean 0, variance 1 over permutations.
+
+    0 where all are equal. Positive: a, (m,), tends to be larger than b, (n,).
+    """
+    both = torch.cat([a, b])
+    _, group, size = torch.unique(both, return_inverse=True, return_counts=True)
+    size = size.double()
+    rank = (size.cumsum(0) - (size - 1) / 2)[group]
+    m, n, total = len(a), len(b), len(both)
+    u = float(rank[:m].sum()) - m * (m + 1) / 2
+    ties = float((size**3 - size).sum()) / (total * (total - 1))
+    variance = m * n / 12 * (total + 1 - ties)
+    return (u - m * n / 2) / math.sqrt(variance) if variance > 1e-9 else 0.0
+
+
+def closest(
+    train: Features, held_out: Features, draws: Features, space: str = SPACE, seed: int = 0
+) -> dict[str, Estimate]:
+    """Median distance to the closest training row: of draws, of held-out rows, and of training rows to another."""
+    t, h, x = checked(train=train, held_out=held_out, draws=draws)
+    enough(2, "a distance between training rows", train=t)
+    some = torch.from_numpy(Random(seed, "closest").permutation(len(t))[: max(len(h), len(x))]).to(t.device)
+    where, distances = _nearest(t[some], t, 2)
+    # The nearest other: not the row itself, which comes second, or not at all, where it has copies.
+    other = torch.where(where[:, 0] == some, distances[:, 1], distances[:, 0])
+    found = {"draws": _nearest(x, t, 1)[1][:, 0], "held-out": _nearest(h, t, 1)[1][:, 0], "training": other}
+    return {name: _median(values, name, space) for name, values in found.items()}
+
+
+def _nearest(x: Tensor, among: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Rows and distances of the k nearest, (n, k) each, nearest first; which of equally near ones is left open.
+
+    Differences are taken anew for those few, since the quick sum leaves some 1e-8 of a copy's distance.
+    """
+    k = min(k, len(among))
+    where = torch.empty(len(x), k, dtype=torch.int64, device=x.device)
+    distances = torch.empty(len(x), k, dtype=torch.float64, device=x.device)
+    for some in blocks(len(x), max(len(among), k * x.shape[1])):
+        rows = squared_distances(x[some], among).topk(k, largest=False).indices.sort(1).values
+        exact = (x[some, None] - among[rows]).square().sum(2).sqrt()
+        order = exact.argsort(dim=1, stable=True)
+        where[some], distances[some] = rows.gather(1, order), exact.gather(1, order)
+    return where, distances
+
+
+def _cells(sets: tuple[Tensor, ...], k: int, seed: int) -> list[Tensor]:
+    """The cell of each row of each set, by k-means of the first set."""
+    if k == 1:
+        return [torch.zeros(len(s), dtype=torch.int64, device=s.device) for s in sets]
+    from sklearn.cluster import KMeans
+
+    some = sets[0].cpu().numpy()[Random(seed, "cells").permutation(len(sets[0]))[:_LEARNED_FROM]]
+    k = min(k, len(np.unique(some, axis=0)))
+    centres = torch.from_numpy(KMeans(k, n_init=1, random_state=seed).fit(some).cluster_centers_).to(sets[0])
+    return [_nearest(s, centres, 1)[0][:, 0] for s in sets]
+
+
+def _fisher(mine: Tensor, theirs: Tensor, method: str, space: str, rng: Random) -> Copies:
+    """Shares of draws and of held-out rows, (m,) and (n,) bool, and whether they differ."""
+    from scipy.stats import hypergeom
+
+    m, n, x, y = len(mine), len(theirs), int(mine.sum()), int(theirs.sum())
+    draws = share_of(mine, method, space, "share of draws")
+    honest = share_of(theirs, method, space, "share of held-out rows")
+    null = m + n, x + y, m  # given how many copies there are, how many of them are draws
+    p = float(hypergeom.sf(x, *null) + float(rng.uniform((1,))) * hypergeom.pmf(x, *null))
+    s, q = draws.value, honest.value
+    reach = ((s - draws.low, honest.high - q), (draws.high - s, q - honest.low))  # Newcombe 1998, method 10
+    low, high = s - q - math.hypot(*reach[0]), s - q + math.hypot(*reach[1])
+    error = math.hypot(draws.stderr or 0.0, honest.stderr or 0.0)
+    return Copies(draws, honest, _copied(draws, q, (low, high), error), min(max(p, 0.0), 1.0), _detectable(m, n, y))
+
+
+def _copied(draws: Estimate, q: float, difference: tuple[float, float], error: float) -> Estimate | None:
+    """c = (s − q)/(1 − q), q held fixed in the denominator."""
+    if q >= 1:
+        return None
+    low, high = (d / (1 - q) for d in difference)
+    value, method = (draws.value - q) / (1 - q), f"{draws.method}: in excess of honest draws"
+    return Estimate(
+        value, low, min(high, 1.0), error / (1 - q), "estimate", method, draws.base_measure, draws.n, "share of draws"
+    )
+
+
+def _detectable(m: int, n: int, y: int) -> float:
+    """The smallest c for which x ~ Binomial(m, c + (1 − c) y/n) is significant beside y of n with :data:`POWER`."""
+    from scipy.stats import binom, hypergeom
+
+    def significant(x: int) -> bool:
+        return bool(hypergeom.sf(x - 1, m + n, x + y, m) <= LEVEL)
+
+    if not significant(m):
+        return 1.0
+    low, high = -1, m  # the least significant count lies in (low, high]
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if significant(middle) else (middle, high)
+    c = np.linspace(0, 1, 10_001)
+    enough_power = binom.sf(high - 1, m, c + (1 - c) * (y / n)) >= POWER
+    return float(c[enough_power.argmax()]) if enough_power.any() else 1.0
+
+
+def _subset_sum(some: NDArray[np.float64], total: int, size: int, rng: Random) -> float:
+    """The sum of those of ``some`` that fall into a random subset of ``size`` of ``total`` rows, the others being 0."""
+    return float(some[rng.permutation(total)[: len(some)] < size].sum())
+
+
+def _median(values: Tensor, name: str, space: str) -> Estimate:
+    """With the order statistics between which it lies in 95 of 100 samples."""
+    ordered, n = values.sort().values, len(values)
+    reach = Z95 * math.sqrt(n) / 2
+    low, high = (float(ordered[min(max(round(n / 2 + s * reach), 0), n - 1)]) for s in (-1, 1))
+    method = f"median distance of {name} rows to the closest training row"
+    return Estimate(float(ordered.median()), low, high, None, "estimate", method, space, n, "distance")
+
+
+def _normal(z: float) -> float:
+    """Φ(z)."""
+    return math.erfc(-z / math.sqrt(2)) / 2
+
+
+def _found(*some: Copies) -> str:
+    """The share of copies of whichever test is surest of it."""
+    copied = min(some, key=lambda c: (c.p > LEVEL / 2, -(c.copied.low if c.copied else -1.0))).copied
+    return "some" if copied is None else f"about {copied.value:.1%} ({max(copied.low, 0):.1%} to {copied.high:.1%})"

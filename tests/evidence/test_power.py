@@ -1,0 +1,79 @@
+"""The smallest defect that is seen: it shrinks with more examples, and what is planted is what is said."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from reverie.errors import UsageError
+from reverie.evidence.power import STRENGTHS, _blurred, power
+from reverie.evidence.spaces import Columns
+
+
+class Means:
+    """A quick classifier: the nearer mean."""
+
+    def fit(self, x, y):
+        self._middles = [x[y == label].mean(0) for label in (0, 1)]
+        return self
+
+    def predict_proba(self, x):
+        first, second = (((x - middle) ** 2).sum(1) for middle in self._middles)
+        return np.stack([(first < second), (first >= second)], 1).astype(float)
+
+
+def modes(n, seed=0):
+    """Five groups of points, the first with a third of them."""
+    rng = np.random.default_rng(seed)
+    labels = rng.choice([0, 0, 1, 2, 3, 4], n)
+    return labels[:, None] * np.array([4.0, 0]) + rng.normal(size=(n, 2)), labels
+
+
+def found(n, labels=True):
+    x, y = modes(2 * n)
+    space = Columns(None, x)
+    return {c.defect: c for c in power(x[:n], x[n:], space, y[:n] if labels else None, classifier=Means)}
+
+
+def test_more_examples_show_smaller_defects():
+    few, many = found(60), found(900)
+    assert set(few) == {"dropped mode", "repeated example", "shifted column"}
+    for defect, caught in many.items():
+        assert caught.strength is not None, defect
+        assert few[defect].strength is None or few[defect].strength > caught.strength, defect
+    assert many["shifted column"].strength <= 1 / 4
+    assert many["repeated example"].strength <= 1 / 8
+    json.dumps(many["dropped mode"].as_dict())
+
+
+def test_it_says_what_was_planted():
+    caught = found(300)["dropped mode"]
+    assert "label 0, which has 3" in caught.of
+    assert str(caught).startswith(f"dropped mode: {caught.strength:.1%} of label 0")
+    assert "one bin" in found(300, labels=False)["dropped mode"].of
+    assert (caught.n, caught.repeats) == (300, 3)
+
+
+def test_images_are_blurred_and_progress_is_told():
+    rng, told = np.random.default_rng(0), []
+    x = rng.integers(0, 2, (120, 4, 4)).astype(float)
+    caught = power(
+        x[:60], x[60:], Columns(None, x), None, True, classifier=Means, report=lambda *what: told.append(what)
+    )
+    assert [c.defect for c in caught] == ["dropped mode", "repeated example", "blurred pixels", "shifted column"]
+    assert told == [(c.defect, k, 4) for k, c in enumerate(caught)]
+    assert all(c.strength is None or c.strength in STRENGTHS for c in caught)
+
+
+def test_blurring_is_the_mean_of_nine():
+    x = np.random.default_rng(0).random((2, 5, 6))
+    assert _blurred(x)[1, 2, 3] == pytest.approx(x[1, 1:4, 2:5].mean())
+    assert _blurred(x)[0, 0, 0] == pytest.approx(np.pad(x[0], 1, mode="edge")[:3, :3].mean())
+
+
+def test_few_examples_are_refused():
+    x = np.zeros((9, 2))
+    with pytest.raises(UsageError, match="9 examples are too few"):
+        power(x, x, Columns(None, x))
