@@ -14,13 +14,15 @@ from hypothesis.extra import numpy as hnp
 
 import reverie
 from reverie import RBM, Exact, Mixture, storage
-from reverie.encoding import MOST_CATEGORIES, Binary, Codes, OneScale, Real, Row, called, encoding_of
+from reverie.encoding import MOST_CATEGORIES, Binary, Codes, OneScale, Pixels, Real, Row, called, encoding_of
 from reverie.errors import DataError
 from reverie.random import Random
 from reverie.units import Bernoulli, Blocks, Categorical, Gaussian
 
 DTYPES = ["uint8", "int64", "float32", "float64", "bool"]
 each_dtype = pytest.mark.parametrize("dtype", DTYPES)
+DOUBLE = torch.float64
+HUGE = np.array([[-1.7e308], [1.7e308]])
 MIXED = ("gaussian", "categorical", "bernoulli", "bernoulli", "gaussian")
 
 
@@ -60,6 +62,52 @@ def test_bits_are_bits_of_any_type(dtype):
     np.testing.assert_array_equal(found, x)
     assert not learned
     assert set(np.unique(v)) == {0, 1}
+
+
+@each_dtype
+def test_pixels_are_moved_to_the_range_of_a_hyperbolic_tangent(dtype):
+    """From the least to the largest value of all columns, with those that never vary; whole numbers come back whole."""
+    high = 1 if dtype == "bool" else 250
+    x = np.random.default_rng(0).integers(0, high + 1, (30, 5)).astype(dtype)
+    x[:, 1], x[:2, 0] = 0, [0, high]
+    found, v, learned = there_and_back(Pixels(), x)
+    assert v.shape == x.shape
+    assert (float(v.min()), float(v.max())) == (-1, 1)
+    np.testing.assert_allclose(v, 2 * x.astype(float) / high - 1, atol=1e-6)
+    np.testing.assert_allclose(found, x, atol=1e-4)
+    if x.dtype.kind in "iu":
+        np.testing.assert_array_equal(np.rint(found).astype(dtype), x)
+    rows = Pixels().encode(x, learned, Random())
+    assert rows.dtype == (
+        torch.uint8 if dtype == "uint8" else torch.get_default_dtype() if dtype != "float64" else DOUBLE
+    )
+    expected = Pixels().expected(rows, learned)
+    assert expected.dtype == DOUBLE
+    np.testing.assert_allclose(expected, v, atol=1e-6)
+    assert Pixels().unit(learned, 5) == Gaussian(5)
+
+
+def test_pixels_of_one_type_are_those_of_another():
+    """Learned from bytes, asked about floats, and the other way round: the same values are the same numbers."""
+    x = np.random.default_rng(1).integers(0, 256, (20, 4)).astype(np.uint8)
+    learned = Pixels().learn(x)
+    for other in ("float32", "float64", "int64"):
+        again = there_and_back(Pixels(), x.astype(other), learned=learned)[1]
+        np.testing.assert_allclose(again, there_and_back(Pixels(), x, learned=learned)[1], atol=1e-6)
+        assert {k: t.tolist() for k, t in Pixels().learn(x.astype(other)).items() if k != "constant"} == {
+            k: t.tolist() for k, t in learned.items() if k != "constant"
+        }
+    beyond = there_and_back(Pixels(), 2.0 * x, learned=learned)[1]
+    assert float(beyond.max()) > 1, "what training never showed lies beyond its range"
+
+
+def test_pixels_without_a_range_are_refused():
+    for x, what in (
+        (np.full((4, 3), 7), "12 values of the training examples are all the same"),
+        (HUGE, "too far apart"),
+    ):
+        with pytest.raises(DataError, match=what):
+            Pixels().learn(x)
 
 
 @each_dtype

@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from benchmarks._common import Check, Result, arguments, machine
+from benchmarks import _dcgan as hand_written
+from benchmarks._common import Check, Result, arguments, machine, save_sheet
 
 from reverie import PCD, Estimate, data
 from reverie.errors import DataError
@@ -37,10 +38,12 @@ __all__ = [
     "Labelled",
     "Result",
     "Splits",
+    "hand_written",
     "labelled_mnist",
     "main",
     "mnist",
     "row",
+    "save_sheet",
     "short",
     "tell",
     "watch",

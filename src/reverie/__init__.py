@@ -19,6 +19,9 @@ _HOMES = {
     "Autoencoder": "reverie.models.autoencoder",
     "VAE": "reverie.models.vae",
     "Gradient": "reverie.learning.gradient",
+    "GAN": "reverie.models.gan",
+    "DCGAN": "reverie.models.dcgan",
+    "Adversarial": "reverie.learning.adversarial",
     "NaiveBayes": "reverie.models.naive_bayes",
     "GenerativeClassifier": "reverie.classifier",
     "RBM": "reverie.models.rbm",
@@ -34,11 +37,14 @@ _HOMES = {
 }
 __all__ = [
     "CD",
+    "DCGAN",
+    "GAN",
     "HMM",
     "PCD",
     "PT",
     "RBM",
     "VAE",
+    "Adversarial",
     "Autoencoder",
     "BoltzmannMachine",
     "DeepBeliefNetwork",
@@ -64,12 +70,15 @@ if TYPE_CHECKING:
     from reverie.contract import Estimate
     from reverie.energy import Trajectory
     from reverie.errors import ReverieError
+    from reverie.learning.adversarial import Adversarial
     from reverie.learning.contrastive import CD, PCD, PT, Exact
     from reverie.learning.gradient import Discriminative, Gradient
     from reverie.learning.wake_sleep import UpDown
     from reverie.models.autoencoder import Autoencoder
     from reverie.models.boltzmann import BoltzmannMachine
     from reverie.models.dbn import DeepBeliefNetwork
+    from reverie.models.dcgan import DCGAN
+    from reverie.models.gan import GAN
     from reverie.models.gaussian_rbm import GaussianBernoulliRBM
     from reverie.models.hmm import HMM
     from reverie.models.kmeans import KMeans

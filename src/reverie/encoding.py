@@ -10,6 +10,7 @@ encoding         learns                                         stores          
 ``Binary``       the protocol's thresholds (``binary.py``)      bits, or probabilities       zeros and ones
 ``Real``         mean and scale of each column that varies      standardised, or the levels  standardised values
 ``OneScale``     the same, with one scale for all columns       moved and scaled             values of one scale
+``Pixels``       the least and the largest of all values        as they come                 values from −1 to 1
 ``Codes``        the values that each column takes              codes                        codes 0 … K − 1
 ``Row``          what its parts learn                           the parts side by side       the parts side by side
 ===============  =============================================  ===========================  =======================
@@ -390,6 +391,42 @@ class OneScale(Real):
     def expected(self, rows: Tensor, learned: Learned) -> Tensor:
         """Stored rows, in float64."""
         return rows.double()
+
+
+@dataclass(frozen=True)
+class Pixels(Real):
+    """Values from the least to the largest that any column took, moved to −1 … 1, the range of a hyperbolic tangent.
+
+    Without noise, and nothing is set apart: what makes images whole makes all of their pixels.
+    """
+
+    def learn(self, x: Array) -> dict[str, Tensor]:
+        """Middle and half the width of the range, the same for all columns."""
+        low, high = float(x.min()), float(x.max())
+        if not 0 < high - low < math.inf:
+            what = "are all the same" if low == high else "lie too far apart for double precision"
+            raise DataError(f"the {x.size:,} values of the training examples {what}, so that they have no range")
+        every = torch.ones(x.shape[1], dtype=torch.float64)
+        return {
+            "loc": every * (low / 2 + high / 2),
+            "scale": every * (high / 2 - low / 2),
+            "constant": every * math.nan,
+            "noise": torch.tensor(0.0, dtype=torch.float64),
+        }
+
+    def encode(self, x: Array, learned: Learned, rng: Random) -> Tensor:
+        """Bytes as bytes, and others in the range already."""
+        return torch.from_numpy(np.ascontiguousarray(x)) if x.dtype == np.uint8 else super().encode(x, learned, rng)
+
+    def prepare(self, rows: Tensor, learned: Learned, rng: Random, kind: torch.dtype = torch.float32) -> Tensor:
+        """Values from −1 to 1, but for those beyond what training showed."""
+        if rows.dtype is not torch.uint8:
+            return rows.to(kind)
+        return rows.to(kind).sub_(float(learned["loc"][0])).div_(float(learned["scale"][0]))
+
+    def expected(self, rows: Tensor, learned: Learned) -> Tensor:
+        """The same in float64."""
+        return self.prepare(rows, learned, Random(), torch.float64)
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,16 @@ _MODELS = {
         "VAE",
         "variational autoencoder: a normal latent and a network that makes an example of it, trained by a lower bound",
     ),
+    "gan": (
+        "reverie.models.gan",
+        "GAN",
+        "generative adversarial network: a generator and a discriminator that learn by playing against each other",
+    ),
+    "dcgan": (
+        "reverie.models.dcgan",
+        "DCGAN",
+        "deep convolutional GAN of images of any size from 8 to 128 pixels",
+    ),
 }
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from reverie.models.nets import ACTIVATIONS, MLP, Decoder, Encoder
+from reverie.models.nets import ACTIVATIONS, MLP, Decoder, Encoder, _doubled, _doubled_to_one
 from reverie.random import Random
 
 SHAPES = [(8, 8, 1), (28, 28, 1), (32, 32, 3), (13, 21, 3), (3, 4, 1), (9, 40, 2), (1, 5, 1), (128, 128, 3)]
@@ -101,3 +101,18 @@ def test_a_decoder_transposes_an_encoder():
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("reverie.models.nets.ACTIVATIONS", {"relu": lambda t: t})
             torch.testing.assert_close((encoder(x, down) * z).sum(), (x * decoder(z, up)).sum())
+
+
+@pytest.mark.parametrize("sides", [(32, 32), (28, 28), (7, 9), (8, 13)])
+def test_a_single_map_is_made_as_several_are(sides):
+    """The product that is faster for one map gives what torch's transposed convolution gives, and its slopes."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(3, 5, sides[0] // 2, sides[1] // 2, generator=generator, dtype=torch.float64).requires_grad_()
+    kernel = torch.randn(5, 4, 4, 1, generator=generator, dtype=torch.float64).requires_grad_()
+    bias = torch.randn(1, generator=generator, dtype=torch.float64).requires_grad_()
+    slow, fast = (doubled(x, kernel, bias, sides) for doubled in (_doubled, _doubled_to_one))
+    torch.testing.assert_close(fast, slow)
+    weights = torch.randn(slow.shape, generator=generator, dtype=torch.float64)
+    slopes = [torch.autograd.grad(y, (x, kernel, bias), weights) for y in (slow, fast)]
+    for one, other in zip(*slopes, strict=True):
+        torch.testing.assert_close(one, other)

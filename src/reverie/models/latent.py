@@ -44,7 +44,13 @@ PAIRS, GRID, STEPS, SHOWN = 12, 8, 10, 8
 class Latent(Model):
     """A model that makes an example of a latent z, and of a label where it is told one."""
 
-    latent: int
+    latent: int | None
+
+    @property
+    def latent_(self) -> int:
+        """Dimensions of z."""
+        assert self.latent is not None
+        return self.latent
 
     @property
     def classes(self) -> int:
@@ -69,10 +75,10 @@ class Latent(Model):
         try:
             z = torch.as_tensor(np.asarray(Z), dtype=torch.float32).to(self._where)
         except (TypeError, ValueError) as error:
-            raise DataError(f"codes must be numbers of shape (n, {self.latent})") from error
-        if z.ndim != 2 or z.shape[1] != self.latent or not z.isfinite().all():
+            raise DataError(f"codes must be numbers of shape (n, {self.latent_})") from error
+        if z.ndim != 2 or z.shape[1] != self.latent_ or not z.isfinite().all():
             raise DataError(
-                f"codes have shape {tuple(z.shape)}; they must be finite numbers of shape (n, {self.latent})"
+                f"codes have shape {tuple(z.shape)}; they must be finite numbers of shape (n, {self.latent_})"
             )
         return self._returned(self._means(z, self._told(y)), mean=True)
 
@@ -141,6 +147,7 @@ class Latent(Model):
 class LatentModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Latent):
     """An encoder and a decoder, by the constructor's arguments."""
 
+    latent: int
     hidden: tuple[int, ...]
     activation: Activation
     convolutional: bool

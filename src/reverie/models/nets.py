@@ -28,7 +28,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn.functional import batch_norm, conv2d, conv_transpose2d, elu, leaky_relu, softplus
+from torch.nn.functional import batch_norm, conv2d, conv_transpose2d, elu, leaky_relu, pad, softplus
 
 from reverie.random import Random
 
@@ -333,10 +333,31 @@ class Decoder(_Pyramid):
         x = rows.reshape(-1, *self.sides[-1], self.maps[-1]).permute(0, 3, 1, 2)
         for k in reversed(range(self.depth)):
             x = self._finished(x, k + 1, params, prefix, buffers, training)
-            odd = [side - 2 * half for side, half in zip(self.sides[k], self.sides[k + 1], strict=True)]
-            kernel, bias = params[f"{prefix}K{k}"].permute(0, 3, 1, 2), params.get(f"{prefix}c{k}")
-            x = conv_transpose2d(x, kernel, bias, _STRIDE, _PADDING, output_padding=odd)
+            kernel, bias = params[f"{prefix}K{k}"], params.get(f"{prefix}c{k}")
+            x = (_doubled_to_one if self.maps[k] == 1 else _doubled)(x, kernel, bias, self.sides[k])
         return x.permute(0, 2, 3, 1).reshape(*lead, -1)
+
+
+def _doubled(x: Tensor, kernel: Tensor, bias: Tensor | None, sides: tuple[int, int]) -> Tensor:
+    """Maps of twice the size: (B, coarse, h, w), (coarse, 4, 4, fine) -> (B, fine, H, W)."""
+    odd = [side - 2 * half for side, half in zip(sides, x.shape[2:], strict=True)]
+    return conv_transpose2d(x, kernel.permute(0, 3, 1, 2), bias, _STRIDE, _PADDING, output_padding=odd)
+
+
+def _doubled_to_one(x: Tensor, kernel: Tensor, bias: Tensor | None, sides: tuple[int, int]) -> Tensor:
+    """The same where a single map comes of it, which torch's kernels do at a third of the speed of a matrix product.
+
+    Every pixel of x paints 4 × 4 of the result, two blocks of 2 × 2 in each direction, half of them its neighbours'.
+    """
+    B, coarse, h, w = x.shape
+    blocks = kernel.reshape(coarse, 2, 2, 2, 2).transpose(2, 3).reshape(coarse, 16)  # block by block
+    painted = (x.permute(0, 2, 3, 1).reshape(-1, coarse) @ blocks).reshape(B, h, w, 2, 2, 4)
+    places = [(i, j) for i in (0, 1) for j in (0, 1)]
+    added = torch.stack([pad(painted[:, :, :, i, j], (0, 0, j, 1 - j, i, 1 - i)) for i, j in places]).sum(0)
+    whole = added.reshape(B, h + 1, w + 1, 2, 2).transpose(2, 3).reshape(B, 2 * h + 2, 2 * w + 2)
+    (H, W), framed = sides, whole[:, 1:, 1:]  # without the margin, which is one pixel wide
+    framed = pad(framed[:, :H, :W], (0, W - min(W, 2 * w + 1), 0, H - min(H, 2 * h + 1)))
+    return (framed if bias is None else framed + bias).unsqueeze(1)
 
 
 def _affine(x: Tensor, W: Tensor, b: Tensor | None) -> Tensor:
