@@ -8,7 +8,8 @@ import torch
 
 from reverie import GAN, Adversarial
 from reverie.errors import DataError
-from reverie.models.gan import real_places, waves
+from reverie.models.gan import waves
+from reverie.models.players import real_columns
 from reverie.random import Random
 from reverie.units import Bernoulli, Blocks, Categorical, Gaussian
 
@@ -39,9 +40,9 @@ def test_waves_have_rising_frequencies_and_one_slope():
 def test_only_real_columns_have_waves():
     """Places among the linear statistics: two bits, one real column, a word of three, two real columns."""
     row = Blocks([Bernoulli(2), Gaussian(1), Categorical(1, 3), Gaussian(2)])
-    assert real_places(row) == [2, 6, 7]
-    assert real_places(Gaussian(3)) == [0, 1, 2]
-    assert real_places(Bernoulli(4)) == []
+    assert real_columns(row)[1] == [2, 6, 7]
+    assert real_columns(Gaussian(3))[1] == [0, 1, 2]
+    assert real_columns(Bernoulli(4))[1] == []
     kinds = ("bernoulli", "bernoulli", "gaussian", "categorical", "gaussian")
     x = np.random.default_rng(0).integers(0, 2, (30, 5)).astype(float)
     x[:, [2, 4]] += np.random.default_rng(1).normal(size=(30, 2))
