@@ -1,6 +1,6 @@
 """Run every benchmark, one after the other, and put their tables into ``docs/benchmarks.md`` between its markers.
 
-``python benchmarks/all.py`` takes about an hour on two idle cores; names (``python benchmarks/all.py ais memory``)
+``python benchmarks/all.py`` takes about two hours on two idle cores; names (``python benchmarks/all.py ais memory``)
 choose some. Ends with exit code 7 if a bound is missed, after writing all tables.
 """
 
@@ -20,6 +20,7 @@ PAGE = HERE.parent / "docs" / "benchmarks.md"
 NAMES = (
     *("rbm_epoch", "family", "ais", "boltzmann_sweep", "memory", "hmm", "kmeans"),
     *("digits", "bars_and_stripes", "contrastive_bias", "modes", "encoder", "distributed"),
+    *("vae", "codes", "dcgan", "adversarial_modes"),
 )
 
 

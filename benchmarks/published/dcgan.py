@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from _common import Check, Result, hand_written, main, save_sheet, tell, watch
-from reverie import DCGAN, GAN, Adversarial, data
+from reverie import DCGAN, GAN, data
 from reverie.evidence.discrepancy import frechet, kernel_distance
 from reverie.evidence.neighbourhoods import coverage_of
 from reverie.evidence.spaces import space_of
@@ -34,7 +34,6 @@ from reverie.evidence.spaces import space_of
 DRAWS, SHOWN = 10_000, 16
 LATENT = hand_written.LATENT
 Images = NDArray[np.uint8]
-CLASSIC: dict[str, Any] = {"decay_of_squares": 0.999, "schedule": "constant"}
 
 
 def planned(make: Callable[[int], Any], x: Images, minutes: float) -> int:
@@ -95,20 +94,7 @@ def measure(on: str, minutes: float, seed: int, validate: bool, quick: bool, onl
         "dcgan, default arguments": lambda: ours(
             lambda epochs: DCGAN(epochs=epochs, seed=seed, device="cpu"), x, minutes
         ),
-        "dcgan, non-saturating": lambda: ours(
-            lambda epochs: DCGAN(
-                epochs=epochs,
-                learning_rate=2e-4,
-                learning=Adversarial(game="non-saturating", **CLASSIC),
-                seed=seed,
-                device="cpu",
-            ),
-            x,
-            minutes,
-        ),
-        "gan, fully connected": lambda: ours(
-            lambda epochs: GAN(latent=64, hidden=(512, 512), epochs=epochs, seed=seed, device="cpu"), x, minutes
-        ),
+        "gan, fully connected": lambda: ours(lambda epochs: GAN(epochs=epochs, seed=seed, device="cpu"), x, minutes),
         "reference DCGAN": lambda: reference(x, minutes, seed),
     }
     space = space_of(x, y, x.shape[1:], None, 0)

@@ -67,7 +67,7 @@ class DCGAN(Players):
         learning: Adversarial | None = None,
         epochs: Count = 20,
         batch_size: Count = 64,
-        learning_rate: Positive = 2e-3,
+        learning_rate: Positive = 3e-3,
         seed: int = 0,
         device: Device = "auto",
     ) -> None:
