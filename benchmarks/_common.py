@@ -160,12 +160,12 @@ def steps_done(what: str, done: int, total: int) -> None:
 
 
 def save_sheet(tiles: NDArray[np.uint8], path: Path, columns: int) -> None:
-    """Tiles (n, h, w) in rows of ``columns`` with white between them, at twice their size."""
+    """Tiles (n, h, w) or (n, h, w, 3) in rows of ``columns`` with white between them, at twice their size."""
     import numpy as np
     from PIL import Image
 
-    height, width = (side + 2 for side in tiles.shape[1:])
-    sheet = np.full((-(-len(tiles) // columns) * height + 2, columns * width + 2), 255, np.uint8)
+    height, width = (side + 2 for side in tiles.shape[1:3])
+    sheet = np.full((-(-len(tiles) // columns) * height + 2, columns * width + 2, *tiles.shape[3:]), 255, np.uint8)
     for k, tile in enumerate(tiles):
         y, x = (k // columns) * height + 2, (k % columns) * width + 2
         sheet[y : y + height - 2, x : x + width - 2] = tile

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import warnings
 from dataclasses import replace
@@ -10,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from reverie import CD, RBM, Exact, data, run
+from reverie import CD, HMM, RBM, Exact, data, registry, run
 from reverie.errors import CorruptFileError, DataError, Interrupted, UsageError
+from reverie.evidence import draws as judging
 from reverie.learning.loop import Training
 from reverie.run import Run
 
@@ -207,6 +209,56 @@ def test_no_run_and_changed_data(bars, tmp_path):
         done.dataset()
 
 
+FAMILIES = {
+    "kmeans": {"clusters": 3},
+    "mixture": {"components": 3},
+    "naive-bayes": {"visible": "bernoulli"},
+    "boltzmann": {"hidden": 3},
+    "rbm": {"hidden": 3},
+    "gaussian-rbm": {"hidden": 3},
+    "dbn": {"hidden": (4, 3), "labels": True},
+    "vae": {"latent": 2, "visible": "bernoulli", "labels": True},
+    "gan": {"latent": 2, "visible": "bernoulli", "labels": True},
+}
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_draws_of_every_family_are_judged(name, bars, tmp_path, monkeypatch):
+    monkeypatch.setattr(judging, "power", lambda *arguments, **options: ())
+    known = inspect.signature(registry.get(name)).parameters
+    common = {k: v for k, v in {"epochs": 2, "device": "cpu"}.items() if k in known}
+    model = registry.get(name)(**FAMILIES[name], **common)
+    done = run.fit(model, bars, tmp_path / "run", options=OPTIONS)
+    evidence = run.evaluate(done)
+    assert Run.open(done.path).evidence() == evidence
+    assert evidence.draws.resemblance.n == len(bars.test)
+    assert evidence.draws.memorisation.exact.honest.value == 1
+    assert (evidence.draws.usefulness is not None) == bool(model.labels)
+    assert "held-out examples" in evidence.verdict
+    assert list(evidence.diagnosis) == list(model.diagnosis(done.history()))
+
+
+def test_draws_of_sequences_are_judged(tmp_path, monkeypatch):
+    monkeypatch.setattr(judging, "power", lambda *arguments, **options: ())
+    words = data.load("words", limit=200)
+    done = run.fit(HMM(2, epochs=2, device="cpu"), words, tmp_path / "run", options={"limit": 200})
+    found = run.evaluate(done).draws
+    assert {"lengths", "2-grams"} <= {score.name for score in found.resemblance.scores}
+    assert found.usefulness is None
+    assert found.sharpness is None
+
+
+def test_evidence_of_a_run_without_draws_is_still_read(bars, tmp_path):
+    """As an earlier reverie wrote it, which knew of no draws; it is not judged again."""
+    done = fit(bars, tmp_path / "run", epochs=1)
+    evidence = run.evaluate(done, most=0)
+    assert evidence.draws is None
+    path = done.path / "evidence.json"
+    was = {k: v for k, v in json.loads(path.read_text()).items() if k not in ("draws", "diagnosis")}
+    path.write_text(json.dumps(was))
+    assert run.evaluate(Run.open(done.path)) == evidence
+
+
 def test_what_several_figures_warn_of_is_said_once(bars, tmp_path, monkeypatch):
     """The rows differ, and so do the texts, but only behind the colon."""
 
@@ -218,6 +270,7 @@ def test_what_several_figures_warn_of_is_said_once(bars, tmp_path, monkeypatch):
 
     done = fit(bars, tmp_path / "run")
     monkeypatch.setattr(run, "gather", gather)
+    monkeypatch.setattr(run, "judge", lambda *arguments: None)
     monkeypatch.setattr(run, "verdict", lambda *arguments: "")
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")

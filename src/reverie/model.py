@@ -159,6 +159,11 @@ class Model(BaseEstimator):
         """Whether a training with this history has nothing left to learn, before its epochs are over."""
         return False
 
+    @classmethod
+    def diagnosis(cls, history: Sequence[Metrics]) -> tuple[str, ...]:
+        """What went wrong in a training with this history, in words, where a family can tell."""
+        return ()
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = self.gaps

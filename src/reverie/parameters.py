@@ -98,7 +98,7 @@ def to_json(instance: Any) -> dict[str, Any]:
         value = getattr(instance, name)
         if _classes(_hints(type(instance))[name]) and value is not None:
             value = {"name": type(value).__name__, **to_json(value)}
-        values[name] = _plain(value)
+        values[name] = list(value) if isinstance(value, tuple) else _plain(value)  # as JSON gives it back
     return values
 
 

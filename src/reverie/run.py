@@ -30,7 +30,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, cast
 
 import numpy as np
 import torch
@@ -38,9 +38,13 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from reverie import __version__, data, files, parameters, registry, storage
 from reverie.data import Dataset, Schema
+from reverie.encoding import Kind
 from reverie.errors import CorruptFileError, DataError, DivergedError, Interrupted, UsageError
+from reverie.evidence.draws import MOST, About, judge
+from reverie.evidence.gathering import gather, share_seen
 from reverie.evidence.likelihood import Report
-from reverie.evidence.summary import Evidence, gather, share_seen, verdict
+from reverie.evidence.summary import Evidence
+from reverie.evidence.verdict import verdict
 from reverie.learning.loop import Listener, Progress, Training
 from reverie.model import Model
 from reverie.units import Bernoulli
@@ -268,15 +272,17 @@ def resume(
     return _train(run, model, dataset, training, time_limit, listeners)
 
 
-def evaluate(run: Run, *, report: Report | None = None) -> Evidence:
-    """How likely held-out data are under the run's model, beside a baseline and, where it is known, the ceiling.
+def evaluate(run: Run, *, most: int = MOST, report: Report | None = None) -> Evidence:
+    """How likely held-out data are under the run's model, and how its draws compare with them.
 
-    A model that classifies also says what share of their labels it gets wrong.
+    Beside a likelihood stands a baseline and, where it is known, the ceiling; a model that classifies also says what
+    share of the labels it gets wrong. Draws are held against held-out examples (:mod:`reverie.evidence.draws`).
 
     The test split is touched here and only here, and only once: a second call returns what the first one found.
 
     Args:
         run: a trained run.
+        most: draws, and held-out examples that they are held against; fewer than ten leave draws unjudged.
         report: called with what is done, how far it is, and how far it goes.
     """
     model = run.model()
@@ -289,12 +295,26 @@ def evaluate(run: Run, *, report: Report | None = None) -> Evidence:
     labels = {"test": dataset.test.y, "validation": dataset.validation.y, "train": dataset.train.y}
     with _each_warning_once():
         figures = tuple(gather(model, splits, dataset.protocol, dataset.facts, report, labels))
+        draws = judge(model, splits, labels, _about(dataset), most, report)
     seen = {name: share_seen(splits["train"], x) for name, x in splits.items() if name != "train" and len(x)}
-    evidence = Evidence(figures, verdict(figures, seen), digest, seen)
+    diagnosis = tuple(model.diagnosis(run.history()))
+    said = verdict(figures, seen, draws, diagnosis)
+    evidence = Evidence(figures, said, digest, seen, draws, diagnosis)
     files.write_atomic(run.path / "evidence.json", TypeAdapter(Evidence).dump_json(evidence, indent=2) + b"\n")
     # log Z took its time: keep it with the model. It does not change the parameters, so the checksum stays.
     model.save(run.path / "model")
     return evidence
+
+
+def _about(dataset: Dataset) -> About:
+    """What is known of the data beside their numbers."""
+    schema = dataset.schema if dataset.kind == "table" else None
+    return About(
+        images=dataset.kind == "images",
+        table=dataset.kind in ("table", "vectors"),
+        kinds=None if schema is None else cast(tuple[Kind, ...], schema.visible),
+        names=dataset.columns,
+    )
 
 
 def draw_samples(run: Run, model: Model | None = None) -> Path:

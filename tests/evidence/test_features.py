@@ -7,7 +7,8 @@ import pytest
 
 from reverie import Autoencoder
 from reverie.evidence.features import components, readings, squared_error
-from reverie.evidence.summary import gather, verdict
+from reverie.evidence.gathering import gather
+from reverie.evidence.verdict import verdict
 
 
 class Cut:

@@ -8,7 +8,9 @@ from scipy.stats import binomtest
 
 from reverie import RBM, data, run
 from reverie.contract import Estimate, LogPartition
-from reverie.evidence.summary import Evidence, Figure, gather, share_seen, verdict
+from reverie.evidence.gathering import gather, share_seen
+from reverie.evidence.summary import Evidence, Figure
+from reverie.evidence.verdict import verdict
 
 
 def figure(name, split, value, *, stderr=0.1, low=None, high=None, kind="exact", word="exact", n=100):

@@ -12,7 +12,7 @@ from reverie import GAN
 from reverie.errors import UsageError
 
 torch.set_num_threads(1)
-OPTIONS = {"chains": 16, "temperatures": 60, "simulated": 10}
+OPTIONS = {"chains": 16, "temperatures": 60, "simulated": 4}
 
 
 def linear(labels=False, n=60):
@@ -39,9 +39,9 @@ def exact(model, x, sigma):
 @pytest.mark.parametrize("labels", [False, True])
 def test_a_linear_generator_has_its_exact_likelihood(labels):
     model, x, _ = linear(labels)
-    found = model.annealed_log_likelihood(x[:12], 0.5, **{**OPTIONS, "temperatures": 300})
-    assert found.value == pytest.approx(exact(model, x[:12], 0.5), abs=0.03)
-    assert (found.kind, found.n) == ("lower bound", 12)
+    found = model.annealed_log_likelihood(x[:8], 0.5, **{**OPTIONS, "temperatures": 150})
+    assert found.value == pytest.approx(exact(model, x[:8], 0.5), abs=0.06)
+    assert (found.kind, found.n) == ("lower bound", 8)
     assert "of the generator with noise added" in found.base_measure
     assert "σ = 0.5 that was asked for" in found.notes[0]
 

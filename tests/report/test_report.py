@@ -81,7 +81,8 @@ def test_a_judged_run(digits: Run) -> None:
     page = Page(text)
     assert self_contained(text)
     assert len(text.encode()) < 1_000_000
-    assert page.ids() == ["verdict", "samples", "setup", "curves", "neighbours", "pictures", "evidence", "reproduce"]
+    sections = ["samples", "setup", "curves", "resemblance", "neighbours", "pictures", "evidence", "reproduce"]
+    assert page.ids() == ["verdict", *sections]
     evidence = digits.evidence()
     assert evidence is not None
     assert words.typeset(evidence.verdict) in page.text

@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from reverie import __version__
-from reverie.cli import data, demo, doctor, failures, fit, models, options, runs, use, versus
+from reverie.cli import compare, data, demo, doctor, failures, fit, models, options, runs, use, versus
 from reverie.cli.output import Output
 
 _ANYWHERE = {"-v": "--verbose", "--verbose": "--verbose"}
@@ -93,6 +93,7 @@ app.command()(runs.inspect)
 app.command()(use.encode)
 app.command()(use.impute)
 app.command()(use.predict)
+app.command()(compare.compare)
 app.command()(versus.versus)
 app.command()(models.models)
 app.add_typer(data.app, name="data")

@@ -22,7 +22,7 @@ EXIT_CODES = {
     4: "the training diverged; the last finite parameters are kept",
     5: "out of memory; the message says what to make smaller",
     6: "a file of reverie's own that is damaged or not to be trusted",
-    7: "a gate failed: `evaluate --at-least`, or a check of `doctor`",
+    7: "a gate failed: `--gate`, `evaluate --at-least`, or a check of `doctor`",
     130: "interrupted; a training has saved before",
     141: "whoever read the output stopped reading, as `head` does",
 }

@@ -49,6 +49,14 @@ OutTable = Annotated[
     Path, typer.Option("--out", "-o", metavar="FILE", help="A .npy, .npz, .csv, .tsv or .parquet file.")
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace FILE if it is there already.")]
+Gates = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--gate",
+        metavar="FIGURE>=NUMBER",
+        help="Exit with 7 unless a test figure is so, as in 'coverage>=0.8' or 'near copies<1%'. Repeatable.",
+    ),
+]
 Draw = Annotated[
     int | None, typer.Option("--seed", metavar="N", min=0, help="Decides the draws.", show_default="the run's seed")
 ]

@@ -15,6 +15,7 @@ from reverie.cli.use import fitted
 from reverie.errors import CorruptFileError, DataError, GateFailedError
 
 if TYPE_CHECKING:
+    from reverie.evidence.draws import Draws
     from reverie.evidence.summary import Evidence, Figure
     from reverie.run import Run
 
@@ -29,20 +30,27 @@ def evaluate(
             help="Exit with 7 unless the low end of the test log-likelihood reaches this.",
         ),
     ] = None,
+    gate: options.Gates = None,
     as_json: options.Json = False,
 ) -> None:
-    """Say how likely test data are under the model in RUN, beside a baseline, and how far to trust each figure.
+    """Say how good the model in RUN is: how likely test data are under it, and how much its draws resemble them.
+
+    Every figure stands beside what it is held against: a baseline, and for draws real data and shuffled columns.
 
     The test data are touched here and only here, and only once: called again, it repeats what it found.
     """
     from reverie import run as runs
+    from reverie.evidence import gates, named
 
     output = Output(as_json)
+    asked = [gates.parse(text) for text in gate or []]
     run = runs.Run.open(folder)
     fitted(run)
     with progress.working(output) as tell:
         evidence = runs.evaluate(run, report=tell)
     figures_table(output, evidence)
+    if evidence.draws is not None:
+        draws_table(output, evidence.draws)
     output.line()
     output.line(evidence.verdict)
     fields = asdict(evidence)
@@ -50,6 +58,7 @@ def evaluate(
         output.event("figure", **figure)
     if at_least is not None:
         _gate(evidence, at_least)
+    gates.hold(asked, {name: figure.value for name, figure in named.held_out(evidence).items()}, str(folder))
     output.result(run=str(folder), **fields)
 
 
@@ -99,6 +108,8 @@ def figures_table(output: Output, evidence: Evidence) -> None:
     """A row for each figure: what it is, of what, how much, and what it is worth."""
     from reverie.evidence.summary import SHARE
 
+    if not evidence.figures:  # a model whose draws alone can be judged
+        return
     exact = all(figure.estimate.low == figure.estimate.high for figure in evidence.figures)
     header = ("figure", "of", "value", "± s.e.", "kind", "how", *(() if exact else ("between",)))
     output.table([_row(figure)[: len(header)] for figure in evidence.figures], header=header)
@@ -107,6 +118,27 @@ def figures_table(output: Output, evidence: Evidence) -> None:
     if numbers:
         output.line()
         output.line(f"in {', '.join(sorted(units))}; {'; '.join(sorted(measures))}", style="dim")
+
+
+def draws_table(output: Output, draws: Draws) -> None:
+    """A row for each figure of resemblance, between what it is held against."""
+    scores = draws.resemblance.scores
+    floors = list(scores[0].floors)
+    output.line()
+    output.table(
+        [
+            (
+                score.name,
+                *(f"{e.value:.3f}" for e in (score.draws, score.ceiling, *score.floors.values())),
+                "" if score.p is None else f"{score.p:.3f}",
+                score.better,
+            )
+            for score in scores
+        ],
+        header=("of draws", "draws", "training", *floors, "p", "better"),
+    )
+    output.line()
+    output.line(f"{draws.resemblance.n:,} draws against {draws.split}; {draws.resemblance.space}", style="dim")
 
 
 def _row(figure: Figure) -> tuple[str, ...]:

@@ -90,6 +90,8 @@ def sample(
     """
     import numpy as np
 
+    from reverie.evidence.draws import drawn_labels
+
     output, run, model = _begin("sample", folder, out, overwrite, as_json)
     facts: dict[str, Any] = {}
     schema = run.config.data.table_schema
@@ -113,7 +115,7 @@ def sample(
         if has_target and "label" in facts:
             labels = np.full(len(draws), facts["label"])
         elif has_target and model.labels and not mean and hasattr(model, "predict_proba"):
-            labels = _drawn_labels(model, draws, seed)
+            labels = drawn_labels(model, draws, model.seed if seed is None else seed)
     kind = "means" if mean else "draws"
     if out is None:
         shown = _shown(run, model, draws, labels)
@@ -295,21 +297,6 @@ def _call(model: Model, verb: str, *arguments: Any, **wanted: Any) -> Any:
     if "step_size" in given and given.get("sampler", "gibbs") == "gibbs":
         raise UsageError("--step-size: Gibbs steps have none; give --sampler langevin or gibbs-langevin with it")
     return method(*arguments, **given)
-
-
-def _drawn_labels(model: Model, x: NDArray[Any], seed: int | None) -> NDArray[Any]:
-    """A label for each draw of x, drawn from p(y | x), so that both together are draws from p(x, y): (n, …) -> (n,)."""
-    import numpy as np
-
-    from reverie.random import Random
-
-    if not len(x):
-        empty: NDArray[Any] = model.classes_[:0]
-        return empty
-    u = Random(model.seed if seed is None else seed, "cli/labels").uniform((len(x), 1)).numpy()
-    below: NDArray[Any] = model.predict_proba(x).cumsum(1)[:, :-1]
-    labels: NDArray[Any] = model.classes_[np.sum(u >= below, axis=1)]
-    return labels
 
 
 def _known_label(model: Model, text: str, source: str = "") -> Any:

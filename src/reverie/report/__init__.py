@@ -19,8 +19,9 @@ from markupsafe import Markup
 
 from reverie import contract, files
 from reverie.errors import DataError
+from reverie.evidence.verdict import of_draws
 from reverie.random import Random
-from reverie.report import chains, charts, columns, curves, facts, figures, landscape, pictures, words
+from reverie.report import chains, charts, columns, curves, dreamt, facts, figures, landscape, pictures, words
 from reverie.report.landscape import Landscape
 from reverie.report.neighbours import Neighbours, compare
 from reverie.report.pictures import Picture
@@ -28,6 +29,7 @@ from reverie.report.seen import Seen, look
 
 if TYPE_CHECKING:
     from reverie.data import Dataset
+    from reverie.evidence.summary import Evidence
     from reverie.model import Model
     from reverie.run import Run
 
@@ -76,8 +78,10 @@ def build(run: Run, *, seed: int = 0) -> str:
         "about": registry.names()[run.config.model],
         "warning": facts.warning(run.config),
         "missing": missing,
-        "verdict": words.typeset(evidence.verdict) if evidence else "",
-        "headline": figures.headline(evidence) if evidence else [],
+        "verdict": _verdict(evidence) if evidence else [],
+        "headline": _headline(evidence) if evidence else [],
+        "dreamt": dreamt.of(evidence.draws) if evidence and evidence.draws else None,
+        "diagnosis": [words.typeset(text) for text in cls.diagnosis(run.history())],
         "figures": figures.rows(evidence) if evidence else [],
         "overview": figures.overview(evidence) if evidence else [],
         "meanings": figures.verdicts(evidence) if evidence else [],
@@ -110,6 +114,19 @@ def _load(run: Run) -> tuple[Model | None, Dataset | None, list[str]]:
     except DataError as error:
         missing.append(f"The data cannot be read again, so the page has no pictures ({error}).")
     return model, dataset, missing
+
+
+def _verdict(evidence: Evidence) -> list[str]:
+    """The verdict as it was written, what it says of draws in a paragraph of its own."""
+    whole, draws = evidence.verdict, of_draws(evidence.draws) if evidence.draws else ""
+    first, found, rest = whole.partition(draws) if draws else (whole, "", "")
+    return [words.typeset(part.strip()) for part in (first, found + rest) if part.strip()]
+
+
+def _headline(evidence: Evidence) -> list[tuple[str, str, float, str]]:
+    """The figures for the top of the page."""
+    own = figures.headline(evidence) if any(f.role == "model" for f in evidence.figures) else []
+    return own + (dreamt.headline(evidence.draws) if evidence.draws else []) or figures.headline(evidence)
 
 
 def _facts(run: Run, title: str, model: Model | None) -> list[tuple[str, facts.Facts]]:

@@ -50,12 +50,12 @@ def of(model: Model, dataset: Dataset, seed: int = 0) -> Drawn | None:
     found: StateChain = model.state_chain(dataset.train.x)
     if dataset.alphabet:
         found = replace(found, columns=tuple(dataset.alphabet[int(float(code))] for code in found.columns))
-    said = [_said(x[:_TEXTS], dataset.alphabet) for x in (model.sample(_TEXTS, seed=seed), dataset.train.x)]
+    said = [spelt(x[:_TEXTS], dataset.alphabet) for x in (model.sample(_TEXTS, seed=seed), dataset.train.x)]
     few = len(found.visits) <= _MOST
     return Drawn(graph(found), ribbon(found), emissions(found), said[0], said[1], few)
 
 
-def _said(x: Iterable[NDArray[Any]], alphabet: tuple[str, ...]) -> list[str]:
+def spelt(x: Iterable[NDArray[Any]], alphabet: tuple[str, ...]) -> list[str]:
     """Codes in words, where they have any; side by side if each is a letter."""
     gap = "" if all(len(symbol) == 1 for symbol in alphabet) else " "
     return [gap.join(alphabet[int(code)] for code in one)[:80] for one in x] if alphabet else []

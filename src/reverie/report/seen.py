@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reverie.data import Dataset
+from reverie.evidence.draws import as_bits, meets_bits
 from reverie.model import Model
 from reverie.random import Random
 
@@ -57,14 +58,14 @@ def look(model: Model, dataset: Dataset, seed: int) -> Seen:
     held_out = dataset.train.x if split == "training" else getattr(dataset, split).x
     raw = _some(held_out, most, rng.stream("held-out"))
     train = _some(dataset.train.x, TRAINING_ROWS, rng.stream("training"))
-    binary = _meets_bits(model, raw, rng) and _meets_bits(model, train[:most], rng)
-    real = _as_bits(model, raw, rng) if binary else raw
+    binary = meets_bits(model, raw, seed) and meets_bits(model, train[:most], seed)
+    real = as_bits(model, raw, seed) if binary else raw
     return Seen(
         drawn=np.asarray(model.sample(most, seed=seed)) if hasattr(model, "sample") else None,
         real=real,
         raw=raw,
         split=split,
-        train=_as_bits(model, train, rng) if binary else train,
+        train=as_bits(model, train, seed) if binary else train,
         all_train=len(dataset.train),
         binary=binary,
         changed=not np.array_equal(real, raw, equal_nan=real.dtype.kind == "f"),
@@ -75,22 +76,6 @@ def look(model: Model, dataset: Dataset, seed: int) -> Seen:
 def _some(x: Array, most: int, rng: Random) -> Array:
     """At most so many of the examples, in random order."""
     return x[rng.permutation(len(x))[:most]]
-
-
-def _prepared(model: Model, x: Array, rng: Random) -> Array | None:
-    """Examples as the model's equations get them, where that is one number for each entry."""
-    values: Array = model.seen(x.reshape(len(x), -1), rng.stream("seen")).numpy(force=True)
-    return values.reshape(x.shape) if values.size == x.size else None
-
-
-def _meets_bits(model: Model, x: Array, rng: Random) -> bool:
-    values = _prepared(model, x, rng)
-    return values is not None and bool(((values == 0) | (values == 1)).all())
-
-
-def _as_bits(model: Model, x: Array, rng: Random) -> Array:
-    values = _prepared(model, x, rng)
-    return x if values is None else values.astype(np.uint8)
 
 
 def _span(dataset: Dataset, train: Array) -> tuple[float, float]:

@@ -188,12 +188,12 @@ def _drawn_table(draws: Mapping[Any, NDArray[Any]], subject: Subject) -> dict[st
     rows = [
         [str(y), *row[:TABLE_COLUMNS]]
         for y, drawn in draws.items()
-        for row in _cells(drawn[:TABLE_ROWS], subject.schema)
+        for row in cells(drawn[:TABLE_ROWS], subject.schema)
     ]
     return {"head": ["class", *names[:TABLE_COLUMNS]], "rows": rows, "left_out": max(0, width - TABLE_COLUMNS)}
 
 
-def _cells(x: NDArray[Any], schema: Schema | None) -> list[list[str]]:
+def cells(x: NDArray[Any], schema: Schema | None) -> list[list[str]]:
     """Rows (n, columns) as they are read: words for codes, whole numbers as such."""
     columns = list(x.T) if schema is None else list(schema.decode(x).values())
     said = [[words.number(float(v), 2) if column.dtype.kind == "f" else str(v) for v in column] for column in columns]

@@ -1,0 +1,431 @@
+"""Who is best, and why the others are not: means over seeds, and a choice in steps that each name their losers.
+
+A figure of a contender is its mean over seeds. Its standard error joins the spread over seeds, s/√k, with the standard
+error that the finite sets of examples leave, which more seeds do not lessen (of a likelihood: that of its paired gain
+on independent columns). Two contenders are told apart by a figure if the difference is more than twice the root of both
+squared errors.
+
+The choice is made on validation figures alone, in steps. Each step keeps who leads and who cannot be told from the
+leader, so that everyone else falls by one figure, which is the reason that is given:
+
+0. out of the contest are trainings that diverged, models that draw nothing, draws of which more than 5 % are surely
+   copies of training examples (the low end of a 95 % interval, where a test at 0.1 % finds any), and draws that
+   resemble the data no more than columns shuffled at random;
+1. the accuracy of a classifier that tells draws from real examples: the one figure that any defect can show in;
+2. coverage: the share of real examples that have draws near them;
+3. the log-likelihood, only among those that share a base measure: others are neither ahead nor behind;
+4. the time of training.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+
+from reverie.comparison.field import Entry
+from reverie.contract import Estimate
+from reverie.evidence import named
+from reverie.evidence.draws import Draws
+from reverie.evidence.memorisation import Memorisation
+from reverie.evidence.resemblance import SHUFFLED
+from reverie.evidence.summary import SHARE
+
+Better = Literal["higher", "lower"]
+APART = 2.0
+"""Standard errors of a difference by which two contenders are told apart."""
+COPYING = 0.05
+"""Share of copies among the draws, at the low end of its interval, above which a model is out of the contest."""
+ALARM = 0.001
+"""p of a test for copies by which a model is out of the contest: rare, since all are held against the same examples, so
+that one mistake would be made with all of them."""
+SEEDS = 3
+"""Trainings that a family is to be judged by, at least."""
+_SEED = re.compile(r" \(seed \d+\)|, seed \d+")
+TELL, COVER, LIKELIHOOD = "two-sample accuracy", "coverage", "log-likelihood"
+STEPS: tuple[tuple[str, Better], ...] = ((TELL, "lower"), (COVER, "higher"), (LIKELIHOOD, "higher"))
+"""Figures by which contenders fall, in this order."""
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A figure over seeds.
+
+    Attributes:
+        value: the mean.
+        spread: standard deviation over seeds; None of a single one.
+        error: standard error, by the rule above.
+        each: the figure of each seed.
+        unit: of all of these.
+        base_measure: what the figure is about; only equal ones are compared.
+        ceiling, floor: means of what real examples, and shuffled columns, get in the place of draws.
+        kind: exact, estimate, a bound.
+    """
+
+    value: float
+    spread: float | None
+    error: float
+    each: tuple[float, ...]
+    unit: str
+    base_measure: str
+    kind: str
+    ceiling: float | None = None
+    floor: float | None = None
+
+    def __str__(self) -> str:
+        share = self.unit == SHARE or self.unit.startswith("share")
+        shown = f"{self.value:.1%}" if share else f"{self.value:.2f}"
+        if self.spread is None:
+            return shown
+        return f"{shown} ± {100 * self.spread:.1f}" if share else f"{shown} ± {self.spread:.2f}"
+
+
+@dataclass
+class Standing:
+    """A contender in the comparison.
+
+    Attributes:
+        name: what it is called.
+        entries: one for each seed.
+        validation: figures for the choice, by name.
+        test: figures to be shown, by name.
+        numbers: in which numbers the test figures of draws were taken.
+        place: 1 for the chosen one; None out of the contest.
+        reason: why it was chosen, or is not.
+    """
+
+    name: str
+    entries: list[Entry]
+    validation: dict[str, Mean] = field(default_factory=dict)
+    test: dict[str, Mean] = field(default_factory=dict)
+    numbers: str = ""
+    place: int | None = None
+    reason: str = ""
+
+    @property
+    def judged(self) -> list[Entry]:
+        """The seeds of which there is a model to compare."""
+        return [entry for entry in self.entries if entry.judged]
+
+    @property
+    def seconds(self) -> Mean | None:
+        """Of training."""
+        return _mean([e.seconds for e in self.judged if e.seconds is not None], "seconds")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a comparison comes to.
+
+    Attributes:
+        standings: the contenders, the best first and those out of the contest last.
+        verdict: which, and why, in plain words.
+        chosen: the name of the best; None if none can be chosen.
+        examples: validation examples that the choice rests on.
+    """
+
+    standings: list[Standing]
+    verdict: str
+    chosen: str | None
+    examples: int
+
+
+def stand(
+    entries: Iterable[Entry], drawn: Mapping[str, Draws | None], numbers: Mapping[str, str], examples: int
+) -> Outcome:
+    """Put the contenders in order.
+
+    Args:
+        entries: what was trained.
+        drawn: of each entry's name, what was found of its draws on validation examples, on the common ground.
+        numbers: of each entry's name, in which numbers the evidence on its draws was taken.
+        examples: how many validation examples there are.
+    """
+    standings: dict[str, Standing] = {}
+    for entry in entries:
+        standings.setdefault(entry.contender.name, Standing(entry.contender.name, [])).entries.append(entry)
+    for one in standings.values():
+        one.validation = _validation(one, drawn)
+        one.test = _test(one)
+        one.numbers = next((numbers[e.name] for e in one.judged if e.name in numbers), "")
+    for one in standings.values():
+        one.reason = _why_out(one, drawn, examples)
+    contest = [one for one in standings.values() if not one.reason]
+    choose(contest)
+    order = sorted(standings.values(), key=lambda one: (one.place is None, one.place or 0, not one.judged))
+    chosen = next((one for one in order if one.place == 1), None)
+    return Outcome(order, _verdict(order, chosen, drawn, examples), chosen.name if chosen else None, examples)
+
+
+# Figures over seeds ---------------------------------------------------------------------------------------------------
+
+
+def over_seeds(
+    figures: Sequence[Estimate], ceilings: Sequence[Estimate] = (), floors: Sequence[Estimate] = ()
+) -> Mean | None:
+    """The mean of the same figure of several seeds; None where there are none, or their base measures differ."""
+    finite = [f for f in figures if math.isfinite(f.value)]
+    # Evidence sees draws through a network, or filters, of the run's own seed: the mean is over these as well.
+    measures = {_SEED.sub("", f.base_measure) for f in finite}
+    if not finite or len(measures) > 1 or len({f.unit for f in finite}) > 1:
+        return None
+    first, values = finite[0], np.array([f.value for f in finite])
+    spread = float(values.std(ddof=1)) if len(values) > 1 else None
+    left = float(np.mean([f.stderr or 0.0 for f in finite]))
+    return Mean(
+        value=float(values.mean()),
+        spread=spread,
+        error=math.hypot(left, (spread or 0.0) / math.sqrt(len(values))),
+        each=tuple(map(float, values)),
+        unit=first.unit,
+        base_measure=measures.pop(),
+        kind=first.kind,
+        ceiling=float(np.mean([c.value for c in ceilings])) if ceilings else None,
+        floor=float(np.mean([f.value for f in floors])) if floors else None,
+    )
+
+
+def _mean(values: Sequence[float], unit: str) -> Mean | None:
+    as_figures = [Estimate(v, v, v, 0.0, "exact", "", "", 1, unit) for v in values]
+    return over_seeds(as_figures)
+
+
+def figures_of_draws(found: Sequence[Draws]) -> dict[str, Mean]:
+    """Every figure of draws by its name, over seeds."""
+    every = [named.of_draws(draws) for draws in found]
+    names = dict.fromkeys(name for one in every for name in one)
+    means = {name: over_seeds([one[name] for one in every if name in one], *_ends(found, name)) for name in names}
+    return {name: mean for name, mean in means.items() if mean is not None}
+
+
+def _ends(found: Sequence[Draws], name: str) -> tuple[list[Estimate], list[Estimate]]:
+    """The ceilings and floors of a figure of resemblance, and how many held-out examples look like copies."""
+    if name == named.COPIES:
+        return [d.memorisation.near.honest for d in found if d.memorisation], []
+    scores = [s for draws in found for s in draws.resemblance.scores if s.name == name]
+    return [s.ceiling for s in scores], [s.floors[SHUFFLED] for s in scores if SHUFFLED in s.floors]
+
+
+def _validation(one: Standing, drawn: Mapping[str, Draws | None]) -> dict[str, Mean]:
+    drawn_figures = figures_of_draws([d for d in (drawn.get(e.name) for e in one.judged) if d])
+    found = {**_of_split(one, "validation"), **drawn_figures}
+    gains = [g for g in (_gain(entry) for entry in one.judged) if g is not None]
+    gain = over_seeds(gains) if len(gains) == len(one.judged) else None
+    if gain is not None and LIKELIHOOD in found:
+        found[LIKELIHOOD] = replace(found[LIKELIHOOD], error=gain.error)
+    return found
+
+
+def _gain(entry: Entry) -> Estimate | None:
+    """The gain on independent columns, whose error is that of paired differences.
+
+    What makes an example hard for all models is not in it; and models on one base measure have the same columns to gain
+    on, so that the difference of their gains is the difference of their likelihoods.
+    """
+    figures = entry.evidence.figures if entry.evidence else ()
+    return next((f.estimate for f in figures if f.role == "difference" and f.split == "validation"), None)
+
+
+def _test(one: Standing) -> dict[str, Mean]:
+    """Every figure of the evidence on test examples."""
+    draws = [e.evidence.draws for e in one.judged if e.evidence and e.evidence.draws]
+    return {**_of_split(one, "test"), **figures_of_draws([d for d in draws if d.split == "test"])}
+
+
+def _of_split(one: Standing, split: str) -> dict[str, Mean]:
+    """The model's own figures of a split: likelihoods, errors, and what else the evidence holds."""
+    every = [named.of_split(e.evidence, split) for e in one.judged if e.evidence]
+    names = dict.fromkeys(name for figures in every for name in figures)
+    found = {name: over_seeds([figures[name] for figures in every if name in figures]) for name in names}
+    return {name: mean for name, mean in found.items() if mean is not None}
+
+
+# The choice -----------------------------------------------------------------------------------------------------------
+
+
+def apart(a: Mean, b: Mean, better: Better) -> bool:
+    """Whether a is better than b by more than chance."""
+    sign = 1 if better == "higher" else -1
+    return sign * (a.value - b.value) > APART * math.hypot(a.error, b.error)
+
+
+def _why_out(one: Standing, drawn: Mapping[str, Draws | None], examples: int) -> str:
+    """Why it cannot be chosen; empty if it can."""
+    if not one.judged:
+        return next((_sentence(entry.trouble) for entry in one.entries if entry.trouble), "It has not been judged.")
+    if all(not hasattr(type(_model(entry)), "sample") for entry in one.judged[:1]):
+        return _without_draws(one)
+    found = [d for d in (drawn.get(entry.name) for entry in one.judged) if d]
+    if not found:
+        return f"There are too few validation examples ({examples}) to hold its draws against."
+    copying = [d.memorisation for d in found if d.memorisation and copied(d.memorisation) > COPYING]
+    if 2 * len(copying) > len(found):
+        return f"It copies: {copying[0].verdict.removeprefix('The model copies: ')}"
+    tell, cover = one.validation.get(TELL), one.validation.get(COVER)
+    if tell and cover and _at_floor(tell, "lower") and _at_floor(cover, "higher"):
+        return (
+            "Its draws resemble the data no more than columns shuffled at random: a classifier is right about "
+            f"{tell.value:.1%} of them and real examples (shuffled: {tell.floor:.1%}), and they lie near "
+            f"{cover.value:.1%} of these (shuffled: {cover.floor:.1%})."
+        )
+    return ""
+
+
+def _at_floor(mean: Mean, better: Better) -> bool:
+    """Whether draws get no more than shuffled columns, where real examples get more than these by more than chance."""
+    if mean.floor is None or mean.ceiling is None:
+        return False
+    sign = 1 if better == "higher" else -1
+    room = sign * (mean.ceiling - mean.floor)
+    return room > APART * math.sqrt(2) * mean.error and sign * (mean.value - mean.floor) <= 0
+
+
+def copied(found: Memorisation) -> float:
+    """The share of draws that are copies, at the low end of its interval; 0 where no test says that there are any."""
+    sure = [kind.copied.low for kind in (found.near, found.nearer) if kind.copied is not None and kind.p <= ALARM]
+    return max(sure, default=0.0)
+
+
+def _model(entry: Entry) -> object:
+    assert entry.run is not None
+    return entry.run.unfitted()
+
+
+def _without_draws(one: Standing) -> str:
+    lost = one.validation.get("reconstruction error")
+    can = f"; it gives validation examples back with a squared error of {lost}" if lost else ""
+    return f"It draws nothing{can}."
+
+
+def choose(contest: Sequence[Standing]) -> None:
+    """Give places and reasons: who falls last stands second."""
+    left, fallen = list(contest), list[Standing]()
+    for name, better in STEPS:
+        losers = _fall(left, name, better)
+        fallen = _in_order(losers, name, better) + fallen
+        left = [one for one in left if one not in losers]
+    left.sort(key=lambda one: one.seconds.value if one.seconds else math.inf)
+    for one in left[1:]:
+        one.reason = f"Nothing tells it from {left[0].name}, which trains {_faster(left[0], one)}."
+    for place, one in enumerate(left + fallen):
+        one.place = place + 1
+
+
+def _fall(left: Sequence[Standing], name: str, better: Better) -> list[Standing]:
+    """Who is told apart from the leader of those with the same base measure, each with its reason."""
+    losers = []
+    for group in _grounds(left, name).values():
+        best = _in_order(group, name, better)[0]
+        for one in group:
+            if apart(best.validation[name], one.validation[name], better):
+                one.reason = _behind(one, best, name)
+                losers.append(one)
+    return losers
+
+
+def _grounds(standings: Iterable[Standing], name: str) -> dict[str, list[Standing]]:
+    """Those that have the figure, by its base measure."""
+    found: dict[str, list[Standing]] = {}
+    for one in standings:
+        if name in one.validation:
+            found.setdefault(one.validation[name].base_measure, []).append(one)
+    return found
+
+
+def _in_order(some: Sequence[Standing], name: str, better: Better) -> list[Standing]:
+    return sorted(some, key=lambda one: one.validation[name].value, reverse=better == "higher")
+
+
+def _behind(one: Standing, best: Standing, name: str) -> str:
+    own, theirs = one.validation[name], best.validation[name]
+    if name == TELL:
+        return f"A classifier is right about {own} of its draws and real examples, and about {theirs} of {best.name}’s."
+    if name == COVER:
+        return f"Its draws lie near {own} of the real examples, those of {best.name} near {theirs}."
+    return f"Its log-likelihood is {own}, that of {best.name} {theirs} {own.unit}, on the same base measure."
+
+
+def _faster(best: Standing, one: Standing) -> str:
+    if best.seconds is None or one.seconds is None:
+        return "no slower"
+    return f"in {_time(best.seconds.value)} where it takes {_time(one.seconds.value)}"
+
+
+# In words -------------------------------------------------------------------------------------------------------------
+
+
+def _verdict(
+    order: Sequence[Standing], chosen: Standing | None, drawn: Mapping[str, Draws | None], examples: int
+) -> str:
+    if not examples:
+        return (
+            "No model can be chosen: there are no validation examples to choose by, and test examples are for showing "
+            "what was chosen. Hold some out (--validation)."
+        )
+    if chosen is None:
+        none = " ".join(f"{one.name}: {one.reason}" for one in order)
+        return f"None of them can be recommended. {none}" if order else "Nothing has been trained yet."
+    chosen.reason = _merits(chosen)
+    rivals = [one for one in order if one.place is not None and one is not chosen]
+    words = [f"Take {chosen.name}. {_merits(chosen)}"]
+    if rivals:
+        words.append(f"Next is {rivals[0].name}: {_lowered(rivals[0].reason)}")
+    else:
+        words.append("Nothing else is left in the contest.")
+    alarms = sum(_alarm(drawn.get(entry.name)) for entry in chosen.judged)
+    if alarms:
+        words.append(
+            f"Mind that a test for copies of training examples raised an alarm in {alarms} of {len(chosen.judged)} "
+            "trainings, though too few were surely copied to rule it out."
+        )
+    few = min(len(one.judged) for one in (chosen, *rivals))
+    if few < SEEDS:
+        said = "a single training" if few == 1 else f"{few} trainings"
+        words.append(f"Some rest on {said}; where a model is judged there should be {SEEDS} or more.")
+    return " ".join(words)
+
+
+def _alarm(draws: Draws | None) -> bool:
+    return draws is not None and draws.memorisation is not None and draws.memorisation.alarm
+
+
+def _merits(one: Standing) -> str:
+    """Why it was chosen: its figures, between what real examples and shuffled columns get."""
+    found = []
+    tell, cover, likelihood = (one.validation.get(name) for name in (TELL, COVER, LIKELIHOOD))
+    if tell:
+        found.append(
+            f"On validation examples a classifier is right about {tell} of its draws and real examples{_between(tell)}."
+        )
+    if cover:
+        found.append(f"Its draws lie near {cover} of the real examples{_between(cover)}.")
+    if likelihood:
+        found.append(f"Its log-likelihood is {likelihood} {likelihood.unit}.")
+    if one.seconds:
+        found.append(f"It trains in {_time(one.seconds.value)}.")
+    return " ".join(found)
+
+
+def _between(mean: Mean) -> str:
+    if mean.ceiling is None or mean.floor is None:
+        return ""
+    return f" (training examples in their place: {mean.ceiling:.1%}; shuffled columns: {mean.floor:.1%})"
+
+
+def _time(seconds: float) -> str:
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def _sentence(text: str) -> str:
+    text = text[:1].upper() + text[1:]
+    return text if text.endswith(".") else f"{text}."
+
+
+def _lowered(text: str) -> str:
+    return text[:1].lower() + text[1:]

@@ -1,0 +1,170 @@
+"""Draws judged: the verdict is right for planted defects, and quiet about draws that are as good as data."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from pydantic import TypeAdapter
+from scipy.stats import hypergeom
+
+from reverie import data
+from reverie.evidence import character, draws, verdict
+from reverie.evidence.draws import About, judge
+from reverie.evidence.references import shuffled
+from reverie.evidence.summary import Evidence
+from reverie.random import Random
+
+torch.set_num_threads(1)
+
+
+class Sampler:
+    """A model that draws what it is given."""
+
+    seed, labels, sequences, visible = 0, False, False, "gaussian"
+
+    def __init__(self, drawn, y=None):
+        self.drawn, self.y, self.labels = drawn, y, y is not None
+        self.classes_ = None if y is None else np.unique(y)
+
+    def sample(self, n, *, seed=None):
+        return self.drawn[np.arange(n) % len(self.drawn)]
+
+    def predict_proba(self, x):
+        return np.eye(len(self.classes_))[np.searchsorted(self.classes_, self.y[np.arange(len(x)) % len(self.y)])]
+
+    def seen(self, x, rng):
+        return torch.from_numpy(x)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    """Training rows, others that nobody has learned from, and test rows, with their labels."""
+    found = data.load("digits", seed=0)
+    x, y = found.train.x, found.train.y
+    return (x[:400], y[:400]), (x[400:650], y[400:650]), (found.test.x[:200], found.test.y[:200])
+
+
+def judged(digits, drawn, monkeypatch, y=None, **more):
+    monkeypatch.setattr(draws, "power", lambda *arguments, **options: ())
+    (train, train_y), _, (test, test_y) = digits
+    labels = {"train": train_y, "test": test_y} if y is not None else {"train": None, "test": None}
+    return judge(Sampler(drawn, y), {"train": train, "test": test}, labels, About(images=True, **more), most=250)
+
+
+def test_fresh_data_are_called_good(digits, monkeypatch):
+    (x, _) = digits[1]
+    found = judged(digits, x, monkeypatch)
+    text = verdict.character(found)
+    assert text.startswith("Draws resemble the data. No test can tell 200 draws")
+    assert "No sign of copying" in text
+    assert (found.split, found.n, found.usefulness) == ("test", 250, None)
+
+
+def test_a_dropped_mode_is_named(digits, monkeypatch):
+    x, y = digits[1]
+    found = judged(digits, x[y != 3], monkeypatch, y[y != 3])
+    text = verdict.character(found)
+    assert text.startswith("Draws miss 1 of 10 parts of the data: label 3 (")
+    assert "copies" not in text.split("No sign")[0]
+    assert found.usefulness is not None
+    assert 0.7 < found.usefulness.kept < 1  # nothing was learned of one label in ten
+
+
+def test_a_mode_is_missed_without_labels(digits, monkeypatch):
+    x, y = digits[1]
+    collapsed = judged(digits, x[np.isin(y, (0, 6))], monkeypatch)
+    assert verdict.character(collapsed).startswith("Draws miss ")
+    assert "Tests can tell" in verdict.character(collapsed)
+
+
+def test_copies_are_named(digits, monkeypatch):
+    (train, _), (x, _), _ = digits
+    found = judged(
+        digits, np.concatenate([train[:125], x[:125]])[np.random.default_rng(0).permutation(250)], monkeypatch
+    )
+    text = verdict.character(found)
+    assert text.startswith("The model copies: about ")
+    copied = found.memorisation.near.copied
+    assert copied.low < 0.5 < copied.high
+
+
+def test_blur_is_named(digits, monkeypatch):
+    x = digits[1][0].astype(np.float64)
+    near = (x + np.roll(x, 1, 1) + np.roll(x, -1, 1) + np.roll(x, 1, 2) + np.roll(x, -1, 2)) / 5
+    assert verdict.character(judged(digits, near, monkeypatch)).startswith("Draws are blurred: ")
+
+
+def test_noise_lies_where_no_data_lie(digits, monkeypatch):
+    floor = shuffled(digits[0][0], 250, Random(0, "test"))
+    text = verdict.character(judged(digits, floor, monkeypatch))
+    assert "of the draws lie where data lie" in text
+    assert "resemble the data" not in text
+
+
+def test_evidence_comes_back_from_json_and_old_evidence_is_read(digits, monkeypatch):
+    x, y = digits[1]
+    found = judged(digits, x, monkeypatch, y)
+    adapter = TypeAdapter(Evidence)
+    evidence = Evidence((), verdict.verdict((), None, found, ("D has won",)), "sum", {}, found, ("D has won",))
+    assert evidence.verdict.endswith("In training: D has won.")
+    text = adapter.dump_json(evidence)
+    assert adapter.validate_json(text) == evidence
+    old = {name: value for name, value in json.loads(text).items() if name not in ("draws", "diagnosis")}
+    assert adapter.validate_python(old).draws is None
+
+
+def test_the_least_that_is_caught_is_said():
+    rng = np.random.default_rng(0)
+    rows = [rng.normal(size=(n, 3)) for n in (80, 60, 60)]
+    found = judge(
+        Sampler(rows[2]), {"train": rows[0], "test": rows[1]}, {"train": None, "test": None}, About(table=True)
+    )
+    assert {c.defect for c in found.power} == {"dropped mode", "repeated example", "shifted column"}
+    assert "the least that such a classifier catches is: dropped mode" in verdict.caught(found)
+    assert len(found.usefulness.lessons) == 3
+
+
+def test_without_draws_or_examples_there_is_nothing_to_judge():
+    x = np.zeros((20, 2))
+    none = {"train": None, "test": None}
+    assert judge(object(), {"train": x, "test": x}, none) is None
+    assert judge(Sampler(x), {"train": x, "test": x[:9]}, none) is None
+    assert judge(Sampler(x), {"train": x, "test": x}, none, most=0) is None
+
+
+def test_a_part_is_missing_by_fishers_exact_test():
+    train = np.repeat(np.eye(4), 10, 0)
+    held_out, drawn = np.repeat(np.eye(4), 30, 0), np.repeat(np.eye(4)[:3], 40, 0)
+    found = character.parts(train, held_out, drawn, np.repeat(list("abcd"), 10))
+    gone = next(part for part in found if part.name == "label d")
+    assert [part.name for part in found if part.missing] == ["label d"]
+    assert gone.p == pytest.approx(hypergeom(240, 30, 120).cdf(0))
+    assert (gone.draws.value, gone.held_out.value) == (0, 0.25)
+
+
+def test_honest_draws_hardly_ever_miss_a_part():
+    rng, missed = np.random.default_rng(0), 0
+    for _ in range(200):
+        train, held_out, drawn = (rng.normal(size=(n, 2)) for n in (40, 60, 60))
+        missed += any(p.missing for p in character.parts(train, held_out, drawn, np.arange(40) % 5))
+    assert missed <= 4
+
+
+def test_sharpness_is_that_of_the_differences():
+    rng = np.random.default_rng(0)
+    real = rng.normal(size=(200, 6, 5))
+    found = character.sharpness(real, 0.5 * real, real, 2 * real)
+    assert (found.draws.value, found.training.value, found.shuffled.value) == pytest.approx((0.25, 1.0, 4.0))
+    assert found.blurred
+    assert not found.grainy
+    assert character.sharpness(np.ones((9, 5, 5)), real, real, real) is None
+
+
+def test_draws_of_a_table_are_rounded_as_they_are_written():
+    train = np.array([[0.5, 1, 7, 2], [0.1, 0, 9, 4], [0.2, 1, 7, np.nan]])
+    drawn = np.array([[0.33, 0.7, 7.9, 2.4], [0.2, 0.1, 8.4, np.nan]])
+    found = draws.as_written(drawn, train, ("gaussian", "bernoulli", "categorical", "integer"))
+    assert np.array_equal(found, [[0.33, 1, 7, 2], [0.2, 0, 9, np.nan]], equal_nan=True)
