@@ -23,7 +23,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from _common import Check, Contender, Result, interleaved, main, ratio, ratio_rows, seconds
 from _dcgan import BATCH, LATENT, MAPS, networks
-from reverie import DCGAN, Adversarial, data
+from reverie import DCGAN, Adversarial, Classic, data
 from reverie.errors import ReverieError
 
 BARE, LAST = "bare loop, fused Adam", "bare loop, channels last"
@@ -66,20 +66,19 @@ def bare(x: NDArray[np.uint8], name: str, layout: torch.memory_format) -> Conten
     return lambda: {name: seconds(train)}
 
 
-def model(game: str, **settings: float) -> DCGAN:
+def model(learning: Adversarial) -> DCGAN:
     """One epoch of the networks above."""
-    learning = Adversarial(game=game, decay=0.5, decay_of_squares=0.999, schedule="constant", **settings)
     return DCGAN(LATENT, channels=MAPS, epochs=1, batch_size=BATCH, learning=learning, device="cpu")
 
 
-def whole_fit(x: NDArray[np.uint8], name: str, game: str) -> Contender:
+def whole_fit(x: NDArray[np.uint8], name: str, learning: Adversarial) -> Contender:
     """All of ``fit``."""
-    return lambda: {name: seconds(lambda: model(game).fit(x))}
+    return lambda: {name: seconds(lambda: model(learning).fit(x))}
 
 
 def sizes(x: NDArray[np.uint8]) -> str:
     """Number of parameters of both players, after a step of a few images."""
-    fitted = model("non-saturating").fit(x[:BATCH])
+    fitted = model(Classic()).fit(x[:BATCH])
     count = {
         player: sum(p.numel() for name, p in fitted.params_.items() if name.startswith(player))
         for player in ("generator", "discriminator")
@@ -93,8 +92,8 @@ def measure(rounds: int, rows: int) -> Result:
     contenders = [
         bare(x, BARE, torch.contiguous_format),
         bare(x, LAST, torch.channels_last),
-        whole_fit(x, OURS, "non-saturating"),
-        whole_fit(x, PENALISED, "relativistic"),
+        whole_fit(x, OURS, Classic()),
+        whole_fit(x, PENALISED, Adversarial(penalty_every=1)),
     ]
     times = interleaved(contenders, rounds)
     checks = [Check("fit, against the bare loop", ratio(times, OURS, BARE), 0.85)]

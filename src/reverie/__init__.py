@@ -22,6 +22,7 @@ _HOMES = {
     "GAN": "reverie.models.gan",
     "DCGAN": "reverie.models.dcgan",
     "Adversarial": "reverie.learning.adversarial",
+    "Classic": "reverie.learning.adversarial",
     "NaiveBayes": "reverie.models.naive_bayes",
     "GenerativeClassifier": "reverie.classifier",
     "RBM": "reverie.models.rbm",
@@ -47,6 +48,7 @@ __all__ = [
     "Adversarial",
     "Autoencoder",
     "BoltzmannMachine",
+    "Classic",
     "DeepBeliefNetwork",
     "Discriminative",
     "Estimate",
@@ -70,7 +72,7 @@ if TYPE_CHECKING:
     from reverie.contract import Estimate
     from reverie.energy import Trajectory
     from reverie.errors import ReverieError
-    from reverie.learning.adversarial import Adversarial
+    from reverie.learning.adversarial import Adversarial, Classic
     from reverie.learning.contrastive import CD, PCD, PT, Exact
     from reverie.learning.gradient import Discriminative, Gradient
     from reverie.learning.wake_sleep import UpDown

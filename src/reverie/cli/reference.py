@@ -28,8 +28,8 @@ _EVENTS = """## JSON
 With `--json` a command prints events on stdout, one JSON object a line, and nothing else there. Each has a name in
 `event`; the last one is `result`, or `error` with the exit `code` and the `message`. Before it may come `warning`,
 `progress` and `epoch` (of a training: `epoch`, `epochs`, `seconds`, `rate` in batches per second, seconds `left`, and
-the `metrics` of the latest epoch), `figure` (of `evaluate`), `training` and `entered` (of `compare`: a run that begins, and one that is done) and
-`check` (of `doctor`). Numbers that are not finite are `null`.
+the `metrics` of the latest epoch), `figure` (of `evaluate`), `training` and `entered` (of `compare`: a run that begins,
+and one that is done) and `check` (of `doctor`). Numbers that are not finite are `null`.
 """
 
 _HIDDEN = {"help", "install_completion", "show_completion"}

@@ -26,7 +26,7 @@ from torch import Tensor
 from torch.nn.functional import adaptive_max_pool2d
 
 from reverie.errors import UsageError
-from reverie.learning.adversarial import Adversarial
+from reverie.learning.adversarial import Adversarial, Classic
 from reverie.models.nets import Decoder, Encoder
 from reverie.models.players import Players, Visible
 from reverie.parameters import Count, Device, Positive
@@ -64,7 +64,7 @@ class DCGAN(Players):
         channels: Count = 32,
         batch_norm: bool | None = None,
         labels: bool = False,
-        learning: Adversarial | None = None,
+        learning: Classic | Adversarial | None = None,
         epochs: Count = 20,
         batch_size: Count = 64,
         learning_rate: Positive = 3e-3,
@@ -84,7 +84,7 @@ class DCGAN(Players):
 
     def principle(self) -> Adversarial:
         """The game."""
-        return self.learning or Adversarial(game="non-saturating", decay_of_squares=0.999)
+        return self.learning or Classic()
 
     @property
     def normalised(self) -> bool:
