@@ -101,6 +101,15 @@ def test_pixels_of_one_type_are_those_of_another():
     assert float(beyond.max()) > 1, "what training never showed lies beyond its range"
 
 
+def test_pixels_that_are_read_only_are_copied():
+    """A tensor of them would be a way around that (torch warns)."""
+    x = np.random.default_rng(1).integers(0, 256, (20, 4)).astype(np.uint8)
+    x.setflags(write=False)
+    rows = Pixels().encode(x, Pixels().learn(x), Random())
+    rows[0] = 0
+    assert x[0].any()
+
+
 def test_pixels_without_a_range_are_refused():
     for x, what in (
         (np.full((4, 3), 7), "12 values of the training examples are all the same"),

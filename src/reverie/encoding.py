@@ -416,7 +416,9 @@ class Pixels(Real):
 
     def encode(self, x: Array, learned: Learned, rng: Random) -> Tensor:
         """Bytes as bytes, and others in the range already."""
-        return torch.from_numpy(np.ascontiguousarray(x)) if x.dtype == np.uint8 else super().encode(x, learned, rng)
+        if x.dtype != np.uint8:
+            return super().encode(x, learned, rng)
+        return torch.from_numpy(np.require(x, requirements=("C", "W")))  # a copy of what is read-only
 
     def prepare(self, rows: Tensor, learned: Learned, rng: Random, kind: torch.dtype = torch.float32) -> Tensor:
         """Values from −1 to 1, but for those beyond what training showed."""

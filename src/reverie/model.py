@@ -159,8 +159,7 @@ class Model(BaseEstimator):
         """Whether a training with this history has nothing left to learn, before its epochs are over."""
         return False
 
-    @classmethod
-    def diagnosis(cls, history: Sequence[Metrics]) -> tuple[str, ...]:
+    def diagnosis(self, history: Sequence[Metrics]) -> tuple[str, ...]:
         """What went wrong in a training with this history, in words, where a family can tell."""
         return ()
 

@@ -321,10 +321,8 @@ def test_chains_are_drawn_again_as_often_as_they_weigh():
         assert found[:, 1].tolist() == [0, 1, 2, 3]
 
 
-def test_a_scale_needs_rows_and_fewer_codes_than_columns():
+def test_a_scale_needs_rows_that_are_finite():
     with pytest.raises(DataError, match="validation rows"):
         fitted_scale(lambda z: z @ W, L, LIKE, Random(0))
     with pytest.raises(DataError, match="finite"):
         fitted_scale(lambda z: z @ W, L, torch.full((3, D), math.nan), Random(0))
-    with pytest.raises(UsageError, match="choose σ yourself"):
-        fitted_scale(lambda z: z @ W, D, torch.zeros(3, D), Random(0))

@@ -250,6 +250,7 @@ def test_the_state_is_small_flat_and_made_of_tensors():
         "step",
         "noise",
         "sums.size",
+        "counts.size",
         "params.m",
         "state.total",
         "state.steps",

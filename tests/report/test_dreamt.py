@@ -81,7 +81,7 @@ def test_evidence_without_draws_has_no_section_of_them(digits: Run) -> None:
 def test_a_diagnosis_is_an_alarm(digits: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     from reverie import RBM
 
-    monkeypatch.setattr(RBM, "diagnosis", classmethod(lambda cls, history: ("the machine is <asleep>",)))
+    monkeypatch.setattr(RBM, "diagnosis", lambda self, history: ("the machine is <asleep>",))
     assert '<p class="alarm">the machine is &lt;asleep&gt;.</p>' in report.build(digits)
 
 

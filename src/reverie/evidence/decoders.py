@@ -54,7 +54,7 @@ import torch
 from torch import Tensor
 
 from reverie.contract import Estimate, Unit
-from reverie.errors import DataError, UsageError
+from reverie.errors import DataError
 from reverie.evidence.importance import CONVERGED, Weights, gathered, joined
 from reverie.evidence.likelihood import Report
 from reverie.parameters import at_least
@@ -189,21 +189,31 @@ class FittedScale:
 
     Attributes:
         value: σ, in the units in which the decoder sees the rows.
-        rows: how many validation rows it was chosen on.
+        rows: how many validation rows it was chosen on; None where it was asked for.
+        surjective: whether z has so many dimensions that G may hit every row.
     """
 
     value: float
-    rows: int
+    rows: int | None = None
+    surjective: bool = False
 
     @property
     def consequence(self) -> str:
         """What a likelihood under it means, in words, to stand beside every figure."""
         return (
-            f"of the decoder with noise added, p(x | z) = N(G(z), σ² I), with the σ = {self.value:.3g} that maximises "
-            f"the likelihood of {self.rows:,} validation rows: without noise it has no density. The figure judges "
-            "draws that are blurred by σ, not those that are shown, and counts a row that the decoder misses by its "
-            "squared distance over 2σ²"
+            f"of the decoder with noise added, p(x | z) = N(G(z), σ² I), with the σ = {self.value:.3g} that "
+            f"{self._origin}. The figure judges draws that are blurred by σ, not those that are shown, and counts a "
+            "row that the decoder misses by its squared distance over 2σ²"
         )
+
+    @property
+    def _origin(self) -> str:
+        if self.rows is None:
+            return "was asked for"
+        found = f"maximises the likelihood of {self.rows:,} validation rows"
+        if self.surjective:
+            return f"{found}, or where no noise would be the best noise, at which the search stopped on the way there"
+        return f"{found}: without noise it has no density"
 
 
 # The figure -----------------------------------------------------------------------------------------------------------
@@ -519,6 +529,10 @@ def fitted_scale(
     is nothing left. If σ still comes to rest too high, because no chain has found the best codes, that makes no bound
     wrong; it makes the model worse.
 
+    A z of fewer dimensions than a row gives every row a best σ. One of as many or more may have a density of its own,
+    which no noise might fit best: σ then falls ever more slowly, and where the sweeps end the likelihood is nearly
+    level.
+
     Args:
         means: G, the decoder's outputs, differentiable: (…, L) -> (…, d).
         latent: dimensions of z ~ N(0, I).
@@ -531,11 +545,6 @@ def fitted_scale(
     """
     if rows.ndim != 2 or len(rows) < 2 or not rows.isfinite().all():
         raise DataError(f"validation rows have shape {tuple(rows.shape)}; they must be two or more (n, d), all finite")
-    if latent >= rows.shape[1]:
-        raise UsageError(
-            f"a decoder of {latent} codes can hit every row of {rows.shape[1]} columns, so that no noise is the best "
-            "noise; choose σ yourself"
-        )
     with torch.no_grad():
         # No smaller than single precision tells a row from what the decoder makes of it.
         least = max(1e-10 * float(rows.var()), 1e-30)
@@ -552,7 +561,7 @@ def fitted_scale(
                 kept.append(variance)
             if report:
                 report("choosing the scale of the noise", sweep + 1, sweeps)
-    return FittedScale(math.sqrt(sum(kept) / len(kept)), len(rows))
+    return FittedScale(math.sqrt(sum(kept) / len(kept)), len(rows), latent >= rows.shape[1])
 
 
 class _Rows:

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from reverie.contract import Estimate
-from reverie.errors import UsageError
+from reverie.errors import DataError, UsageError
 from reverie.evidence import features
 from reverie.evidence.intervals import share_of
 from reverie.evidence.likelihood import Report
@@ -134,7 +134,7 @@ def _gain(model: Scored, own: Estimate, floor: Estimate, train: Any, x: Any) -> 
 def _noisy(model: Any, split: str, splits: Mapping[str, Any], protocol: str, report: Report | None) -> Iterator[Figure]:
     """Of a few examples, a bound on their likelihood under a decoder with noise added, and what one Gaussian gets.
 
-    Nothing, where no noise can be chosen since z has as many dimensions as the data: it could say every example.
+    Where neither can be had, the figure says why.
     """
     rng = Random(model.seed, "annealed")
     size = model.n_features_in_ * (len(model.classes_) if model.labels else 1)
@@ -144,9 +144,12 @@ def _noisy(model: Any, split: str, splits: Mapping[str, Any], protocol: str, rep
     chosen_on = others[rng.permutation(len(others))[:count]]
     try:
         own = model.annealed_log_likelihood(some, validation=chosen_on, **ANNEALING, report=report)
-    except UsageError:
-        return
+    except (DataError, UsageError) as error:
+        why, nothing = f"not defined: {error}", math.nan
+        own = Estimate(nothing, nothing, nothing, None, "not defined", why, model.base_measure, len(some))
     yield Figure("log-likelihood with noise", split, "detail", own, protocol, "not of the draws that are shown")
+    if own.kind == "not defined":
+        return
     if isinstance(model.x_unit, Gaussian):
         name, floor = "mean example with noise", _one_gaussian(model, splits["train"], some)
     else:

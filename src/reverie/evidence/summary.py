@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
+
+from pydantic import ConfigDict
 
 from reverie.contract import Estimate
 from reverie.evidence.draws import Draws
@@ -39,6 +42,8 @@ class Evidence:
         diagnosis: what went wrong in the training, in words.
     """
 
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(ser_json_inf_nan="strings")  # JSON knows no NaN
+
     figures: tuple[Figure, ...]
     verdict: str
     model: str
@@ -59,5 +64,7 @@ class Evidence:
 
 
 def written(value: float, unit: str) -> str:
-    """A figure as it is shown: shares as percentages."""
+    """A figure as it is shown: shares as percentages, a dash for what is not defined."""
+    if math.isnan(value):
+        return "—"
     return f"{value:.2%}" if unit == SHARE else f"{value:.2f}"

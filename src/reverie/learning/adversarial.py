@@ -14,10 +14,11 @@ game                D makes small                          G makes small        
 ``relativistic``    softplus(f − r)                        softplus(r − f)             Huang et al. 2024, eq. 2
 ==================  =====================================  ==========================  ================================
 
-The first is the game itself: D minimises its probability of a wrong decision (in nats), G maximises it. When D is
-nearly always right, −softplus(f) is flat, and G learns nothing; the second lets G maximise the log-odds of D's mistake,
-whose slope is largest just then. The last one compares a real example with a made one instead of judging each alone,
-which leaves G no minimum in which it has given up some of the data's modes.
+The first is the game itself. D is to decide rightly, and G to mislead it: D makes its cross-entropy small, minus the
+log-probability of a right decision in nats, and G makes small E log(1 − σ(f)), how sure D is of what is made. When D is
+nearly always right that is flat, and G learns nothing; the second lets G maximise the log-probability of D's mistake
+instead, log σ(f), whose slope is largest just then. The last one compares a real example with a made one instead of
+judging each alone, which leaves G no minimum in which it has given up some of the data's modes.
 
 D's slope is kept small by a *gradient penalty*, without which no two-player game here need converge (Mescheder et al.
 2018). On real examples it is called R1, on made ones R2:
@@ -25,7 +26,12 @@ D's slope is kept small by a *gradient penalty*, without which no two-player gam
     γ/2 · E ‖∇D(x)‖² + γ/2 · E ‖∇D(G(z))‖²,
 
 and for the Wasserstein game γ · E (‖∇D(x̃)‖ − 1)² on lines between both (Gulrajani et al. 2017, eq. 3). It takes a
-second backward pass, and may be taken only at every n-th step, then n times as strong (Karras et al. 2020).
+second backward pass, and may be taken only at every n-th step, then n times as strong (Karras et al. 2020, appendix B;
+they adapt Adam's rate and decays to that as well, which is not done here).
+
+Where D is normalised over batches it takes figures of each batch while it learns, and running averages of them
+afterwards. These follow D's own moves alone, in which the real and the made come one batch each; a batch of G's move is
+normalised by its own figures and leaves no trace, or D would be asked about the data by what it knows of draws.
 
 What is drawn from in the end is not G but the running *average* of its parameters, which does not take part in the
 back and forth of the last steps (Yazıcı et al. 2019).
@@ -33,6 +39,7 @@ back and forth of the last steps (Yazıcı et al. 2019).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, get_args
@@ -44,6 +51,7 @@ from torch import Tensor
 from torch.nn.functional import relu, softplus
 
 from reverie.contract import Metrics
+from reverie.errors import UsageError
 from reverie.learning.gradient import Moments, Parameters
 from reverie.learning.loop import Principle, scheduled
 from reverie.parameters import Count, Fraction, NonNegative, Positive
@@ -55,7 +63,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 def minimax(r: Tensor, f: Tensor) -> Tensor:
-    """G maximises D's probability of a mistake."""
+    """G makes the mean log-probability small that D is right about what is made, log(1 − σ(f))."""
     return -softplus(f).mean()
 
 
@@ -106,11 +114,20 @@ def paired_decision(r: Tensor, f: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Rules:
-    """What the two players of a game make small, and how strong its gradient penalty is unless told otherwise."""
+    """What the two players of a game make small, and what is so unless told otherwise.
+
+    Args:
+        discriminator: D's loss.
+        generator: G's.
+        penalty: weight of the gradient penalty to begin with.
+        fall: factor by which it falls over the training. A slope that is drawn to zero has to be let go for D to look
+            closer; one that is drawn to one, as the Wasserstein distance asks for, has not.
+    """
 
     discriminator: Loss
     generator: Loss
     penalty: float = 0.0
+    fall: float = 0.1
 
 
 GAMES: Mapping[str, Rules] = {
@@ -118,7 +135,7 @@ GAMES: Mapping[str, Rules] = {
     "non-saturating": Rules(decision, non_saturating),
     "least-squares": Rules(least_squares_decision, least_squares),
     "hinge": Rules(hinge_decision, raised),
-    "wasserstein": Rules(difference, raised, penalty=10.0),
+    "wasserstein": Rules(difference, raised, penalty=10.0, fall=1.0),
     "relativistic": Rules(paired_decision, paired, penalty=0.1),
 }
 assert set(GAMES) == set(get_args(Game))
@@ -128,7 +145,9 @@ WON = 0.98
 FAINT = 0.1
 """Share of an earlier epoch's signal below which it has vanished."""
 FAIR = 0.5
-"""Coverage below which draws miss much of the data."""
+"""Coverage below which draws miss much of the data, and precision below which most lie beside it."""
+NARROW = 0.3
+"""Spread of draws, as a share of the data's, below which they hardly differ from each other."""
 SWING = 0.15
 """Coverage that is lost, or gained and lost again in an epoch, from which the game oscillates."""
 MEMORY = 0.7
@@ -183,8 +202,8 @@ class HasPlayers(Protocol):
         """What G makes of latents in training: (B, L), (B,) -> (B, linear)."""
         ...
 
-    def judge(self, x: Tensor, y: Tensor | None, params: Parameters) -> Tensor:
-        """D's log-odds in training: (B, linear), (B,) -> (B,)."""
+    def judge(self, x: Tensor, y: Tensor | None, params: Parameters, tracked: bool = True) -> Tensor:
+        """D's log-odds in training: (B, linear), (B,) -> (B,); ``tracked`` is whether its running figures move."""
         ...
 
     @property
@@ -206,7 +225,6 @@ class Match:
         discriminator: of D.
         average: running average of G, the model's own tensors.
         moving: other tensors of the model that training moves.
-        figures: those of G's last move, which not every batch sees.
         turn: batches so far.
         epoch: epochs so far.
         rng: the stream to draw from.
@@ -216,7 +234,6 @@ class Match:
     discriminator: Moments
     average: dict[str, Tensor]
     moving: dict[str, Tensor]
-    figures: dict[str, Tensor]
     turn: int
     epoch: int
     rng: Random
@@ -231,7 +248,8 @@ class Adversarial(Principle, BaseEstimator):
             "relativistic".
         penalty: weight γ of the gradient penalty; None takes the game's own, 10 for "wasserstein", 0.1 for
             "relativistic", 0 for the others.
-        penalty_fall: factor by which the penalty falls over the training, so that D can look closer and closer.
+        penalty_fall: factor by which the penalty falls over the training, so that D can look closer and closer; None
+            takes the game's own, 1 for "wasserstein", 0.1 for the others.
         penalty_every: steps from one penalty to the next, each so many times as strong.
         discriminator_steps: moves of D for each of G.
         average: decay of the running average of G, at each of its moves.
@@ -242,7 +260,7 @@ class Adversarial(Principle, BaseEstimator):
 
     game: Game = "relativistic"
     penalty: NonNegative | None = None
-    penalty_fall: Positive = 0.1
+    penalty_fall: Positive | None = None
     penalty_every: Count = 2
     discriminator_steps: Count = 1
     average: Fraction = 0.999
@@ -255,17 +273,41 @@ class Adversarial(Principle, BaseEstimator):
         """γ."""
         return GAMES[self.game].penalty if self.penalty is None else self.penalty
 
+    @property
+    def fall(self) -> float:
+        """Factor by which γ falls over the training."""
+        return GAMES[self.game].fall if self.penalty_fall is None else self.penalty_fall
+
+    def check(self, batches: int) -> None:
+        """Refuse a training in which G would never move.
+
+        Raises:
+            UsageError: it has fewer batches in all than D has moves for one of G's.
+        """
+        if batches < self.discriminator_steps:
+            raise UsageError(
+                f"G would never move: learning.discriminator_steps={self.discriminator_steps}, but the training has "
+                f"{batches:,} batches in all; take fewer discriminator_steps, more epochs or a smaller batch_size"
+            )
+
     def init(self, model: HasPlayers, data: Tensor, rng: Random) -> Match:
-        """The state before the first batch."""
+        """The state before the first batch.
+
+        Raises:
+            UsageError: a gradient penalty of a D that does not judge each row by itself.
+        """
+        if self.weight and not model.rowwise:
+            raise UsageError(
+                f"learning.penalty={self.weight:g} with a D that is normalised over batches: its slope at an example "
+                "would depend on the others; set learning.penalty=0, or do not normalise its layers"
+            )
         own = {name: _of(name, model.params_) for name in ("generator", "discriminator")}
         decays = (self.decay, self.decay_of_squares)
-        zero = data.new_zeros((), dtype=torch.float32)
         return Match(
             Moments.of(own["generator"], decays),
             Moments.of(own["discriminator"], decays),
             model.average,
             model.moving,
-            {"generator_loss": zero, "signal": zero.clone()},
             0,
             0,
             rng,
@@ -274,7 +316,7 @@ class Adversarial(Principle, BaseEstimator):
     def step(
         self, model: HasPlayers, state: Match, batch: Tensor, rate: float, progress: float = 0.0
     ) -> dict[str, Tensor]:
-        """One move of D on a batch (B, d), and one of G where it is its turn, in place."""
+        """One move of D on a batch (B, d), and one of G where it is its turn, in place; figures of who has moved."""
         x, y = model.shown(batch)
         rate *= scheduled(self.schedule, progress)
         state.turn += 1
@@ -282,12 +324,12 @@ class Adversarial(Principle, BaseEstimator):
         leaves = state.generator.leaves(_of("generator", model.params_))
         with torch.set_grad_enabled(moves):  # what G has made for D serves for its own move, too
             made = model.generate(model.latents(len(x), state.rng), y, leaves, state.rng)
-        weight = self.weight * self.penalty_fall**progress
+        weight = self.weight * self.fall**progress
         figures = self._move_discriminator(model, state, x, made.detach(), y, rate, weight)
         if moves:
-            state.figures.update(self._move_generator(model, state, x, made, y, rate))
+            figures |= self._move_generator(model, state, x, made, y, rate)
             self._follow(model, state)
-        return figures | state.figures
+        return figures
 
     def finish_epoch(self, model: HasPlayers, state: Match) -> Mapping[str, Tensor]:
         """Nothing but to let the model look at what it makes."""
@@ -330,17 +372,20 @@ class Adversarial(Principle, BaseEstimator):
     ) -> dict[str, Tensor]:
         """G learns from D's slope at what it has made (B, linear), which is all that it hears of the data."""
         D = _of("discriminator", model.params_)
-        r = model.judge(x, y, D) if self.game == "relativistic" else x.new_zeros(len(x))
+        r = model.judge(x, y, D, tracked=False) if self.game == "relativistic" else x.new_zeros(len(x))
         with torch.enable_grad():
             seen = made.detach().requires_grad_()
-            loss = GAMES[self.game].generator(r, model.judge(seen, y, D))
+            loss = GAMES[self.game].generator(r, model.judge(seen, y, D, tracked=False))
             (slope,) = torch.autograd.grad(loss, seen)
             made.backward(slope)
         state.generator.move(rate)
         return {"generator_loss": loss.detach(), "signal": slope.norm(dim=1).mean() * len(x)}
 
     def _follow(self, model: HasPlayers, state: Match) -> None:
-        """The average moves towards G; at first by more, so that the beginning is soon forgotten (Karras et al.)."""
+        """The average moves towards G; at first by more, so that the beginning is soon forgotten.
+
+        That ramp is the one of TensorFlow's ``ExponentialMovingAverage`` with ``num_updates``.
+        """
         steps = state.turn // self.discriminator_steps
         decay = min(self.average, (1 + steps) / (10 + steps))
         now = _of("generator", model.params_) | _of("generator", model.moving)
@@ -354,7 +399,7 @@ class Classic(Adversarial):
     Args:
         game: as of :class:`Adversarial`, and so are the others.
         penalty: weight γ of the gradient penalty; None takes the game's own.
-        penalty_fall: factor by which the penalty falls over the training.
+        penalty_fall: factor by which the penalty falls over the training; None takes the game's own.
         penalty_every: steps from one penalty to the next, each so many times as strong.
         discriminator_steps: moves of D for each of G.
         average: decay of the running average of G, at each of its moves.
@@ -368,16 +413,22 @@ class Classic(Adversarial):
 
 
 def ordered(r: Tensor, f: Tensor) -> Tensor:
-    """Share of the pairs of a real example and a made one that D puts in the right order: 0.5 if it cannot tell."""
-    above = (r[:, None] > f[None, :]).float().mean()
-    return above + 0.5 * (r[:, None] == f[None, :]).float().mean()
+    """Share of the pairs of a real example and a made one that D puts in the right order: 0.5 if it cannot tell.
+
+    (n,), (m,) -> (), a pair of equals counting one half. Of each r, so many f lie below it, and so many not above.
+    """
+    f, r = f.sort().values, r.contiguous()
+    below, not_above = torch.searchsorted(f, r), torch.searchsorted(f, r, right=True)
+    return (below + not_above).sum() / (2 * len(r) * len(f))
 
 
-def diagnose(history: Sequence[Metrics]) -> tuple[str, ...]:
-    """What has gone wrong in a game with this history, each with a figure and a remedy.
+def diagnose(history: Sequence[Metrics], played: Adversarial, pictures: bool = False) -> tuple[str, ...]:
+    """What has gone wrong in a game with this history, each with a figure and a remedy that this game leaves.
 
     Args:
         history: rows of figures, one for each epoch; without ``coverage`` nothing is found.
+        played: the game as it was played.
+        pictures: whether coverage and precision were measured between pixels.
     """
     course = np.array([row["coverage"] for row in history if "coverage" in row])
     if not len(course):
@@ -386,48 +437,77 @@ def diagnose(history: Sequence[Metrics]) -> tuple[str, ...]:
     told = _late("told_apart", history, late)
     level = np.convolve(course, np.ones(late) / late, "valid")  # of so many epochs, since one is measured on few draws
     coverage = float(level[-1])
+    signals = [row["signal"] for row in history if "signal" in row]
     found = []
-    if told > WON and coverage < FAIR:
-        largest = max(row["signal"] for row in history)
-        found.append(_lost(told, _late("signal", history, late) / max(largest, 1e-12)))
+    if told > WON and coverage < FAIR and signals:
+        found.append(_lost(told, _late("signal", history, late) / max(*signals, 1e-12), played))
     elif coverage < FAIR:
-        found.append(
-            f"mode collapse, or too short a training: coverage is {coverage:.2f}, draws are missing where "
-            f"{1 - coverage:.0%} of real examples lie. Remedy: more epochs, learning.game=relativistic with its "
-            "penalty, a smaller learning_rate"
-        )
+        precision, spread = (_late(name, history, late) for name in ("precision", "spread"))
+        found.append(_missed(coverage, precision, spread, played, pictures))
     lost = float(level.max()) - coverage
     swing = float(np.abs(np.diff(course[len(course) // 2 :])).mean()) if len(course) > 4 else 0.0
     if lost > SWING or swing > SWING:
+        slower = ["learning.schedule=linear"] if played.schedule == "constant" else []
         found.append(
             f"oscillation: coverage was {level.max():.2f} after epoch {int(level.argmax()) + late} and is now "
-            f"{coverage:.2f}, having moved by {swing:.2f} an epoch. Remedy: a smaller learning_rate, a larger "
-            "learning.average, a larger learning.penalty"
+            f"{coverage:.2f}, having moved by {swing:.2f} an epoch. "
+            + _remedy("a smaller learning_rate", *slower, "a larger learning.average", _flatter(played))
         )
     if "by_heart" in history[-1] and (known := _late("by_heart", history, late)) > MEMORY:
         found.append(
             f"D knows its training examples by heart: it takes them for the realer ones in {known:.1%} of their pairs "
-            "with validation examples. Remedy: more data, a smaller network, a larger learning.penalty, fewer epochs"
+            "with validation examples. " + _remedy("more data", "a smaller network", _flatter(played), "fewer epochs")
         )
     return tuple(found)
 
 
-def _lost(told: float, signal: float) -> str:
+def _lost(told: float, signal: float, played: Adversarial) -> str:
     """D is ahead: of a G that hears nothing any more, or of one that only needs time."""
     ahead = f"it tells {told:.1%} of the pairs of a real example and a made one apart, and the signal that G follows"
-    if signal < FAINT:
+    fewer = [f"fewer learning.discriminator_steps than {n}"] if (n := played.discriminator_steps) > 1 else []
+    if signal >= FAINT:
+        remedy = _remedy("more epochs", *fewer, _flatter(played))
+        return f"D is far ahead: {ahead} is still {signal:.2g} of its largest. {remedy}"
+    other = ["another learning.game than minimax"] if played.game == "minimax" else []
+    remedy = _remedy(*other, *fewer, _flatter(played), "a smaller learning_rate")
+    return f"D has won: {ahead} has vanished to {signal:.2g} of its largest. {remedy}"
+
+
+def _missed(coverage: float, precision: float, spread: float, played: Adversarial, pictures: bool) -> str:
+    """Much of the data has no draw near it: since draws are of few kinds, or since they lie beside the data."""
+    rough = " Between pixels this is a rough guide, which may take blur for collapse." if pictures else ""
+    figures = f"coverage is {coverage:.2f}: no draw is near {1 - coverage:.0%} of real examples"
+    other = ["learning.game=relativistic"] if played.game != "relativistic" else []
+    if precision >= FAIR:
         return (
-            f"D has won: {ahead} has vanished to {signal:.2g} of its largest. Remedy: another learning.game than "
-            "minimax, a larger learning.penalty, a smaller learning_rate"
+            f"mode collapse: {figures}, although {precision:.0%} of draws lie where the data do: G makes few kinds of "
+            f"examples.{rough} " + _remedy(*other, _flatter(played), "a smaller learning_rate", "more epochs")
         )
+    if spread < NARROW:
+        return (
+            f"mode collapse, or a G that has hardly begun: {figures}, and draws differ from each other by {spread:.2f} "
+            f"of what real examples do.{rough} " + _remedy("more epochs", *other, "a smaller learning_rate")
+        )
+    closer = ["a smaller learning.penalty, so that D looks closer"] if played.weight else []
     return (
-        f"D is far ahead: {ahead} is still {signal:.2g} of its largest. Remedy: more epochs, a larger learning.penalty"
+        f"draws lie beside the data: {precision:.0%} of them lie where the data do, and {figures}; G is blurred or has "
+        f"had too little training.{rough} " + _remedy("more epochs", "larger networks", *closer)
     )
 
 
+def _flatter(played: Adversarial) -> str:
+    """How D's slope is kept smaller than it was."""
+    return f"a larger learning.penalty than {played.weight:g}" if played.weight else "a gradient learning.penalty"
+
+
+def _remedy(*things: str) -> str:
+    return f"Remedy: {', '.join(things)}"
+
+
 def _late(name: str, history: Sequence[Metrics], epochs: int) -> float:
-    """Mean of a figure over the last epochs."""
-    return float(np.mean([row[name] for row in history[-epochs:]]))
+    """Mean of a figure over the last epochs that have it; NaN where none has."""
+    values = [row[name] for row in history if name in row][-epochs:]
+    return float(np.mean(values)) if values else math.nan
 
 
 def _of(player: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

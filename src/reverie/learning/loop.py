@@ -27,6 +27,8 @@ CHECK_EVERY = 10
 TICK_SECONDS = 0.1
 """Least time between two reports of progress within an epoch."""
 _FIRST_ROWS = 1000
+_HALF = ("sums.", "counts.")
+"""What a checkpoint holds of the figures of an epoch that is not over."""
 
 
 class Principle(Protocol):
@@ -37,12 +39,18 @@ class Principle(Protocol):
 
     in_order: ClassVar[bool] = False
 
+    def check(self, batches: int) -> None:
+        """Raise UsageError where so many batches in all are no training."""
+        return
+
     def init(self, model: Any, data: Tensor, rng: Random) -> Any:
         """The state before the first batch."""
         ...
 
     def step(self, model: Any, state: Any, batch: Tensor, rate: float, progress: float = 0.0) -> Mapping[str, Tensor]:
         """One update in place; figures of the batch as scalar tensors.
+
+        A figure of an epoch is the mean of those batches that have it.
 
         ``rate`` is the learning rate to begin with, ``progress`` the share of the planned training that is over: the
         principle follows its own schedule.
@@ -130,12 +138,14 @@ class Training:
         self.model, self.principle, self.data, self.validation = model, principle, data, validation
         self.epochs, self.batch_size, self.learning_rate = epochs, batch_size, learning_rate
         self.steps = math.ceil(len(data) / batch_size)
+        principle.check(epochs * self.steps)
         self.rng = Random(seed, "training", data.device)
         self.state = principle.init(model, self._prepared(data, "first"), self.rng.stream("noise"))
         self.noise = self.rng.stream("preparation")
         self.epoch, self.step = 0, 0
         self.history: list[Metrics] = []
         self.sums: dict[str, Tensor] = {}
+        self.counts: dict[str, int] = {}
         self.stop = ""
         self._finite = self._copy()
 
@@ -177,6 +187,7 @@ class Training:
             figures = self.principle.step(self.model, self.state, batch, self.learning_rate, progress)
             for name, value in figures.items():
                 self.sums[name] = self.sums[name] + value if name in self.sums else value.clone()
+                self.counts[name] = self.counts.get(name, 0) + 1
             self.step += 1
             if self.step % CHECK_EVERY == 0 or self.step == self.steps:
                 self.check_finite()
@@ -187,14 +198,14 @@ class Training:
         clock.tick(epoch_done=True)
 
     def _end_epoch(self) -> None:
-        figures = {name: float(total) / self.steps for name, total in sorted(self.sums.items())}
+        figures = {name: float(total) / self.counts[name] for name, total in sorted(self.sums.items())}
         last = self.principle.finish_epoch(self.model, self.state)
         figures |= {name: float(value) for name, value in last.items()}
         train = self._prepared(self.data, "monitor/train")
         validation = None if self.validation is None else self._prepared(self.validation, "monitor/validation")
         figures |= self.model.monitor(train, validation, self.rng.stream("monitor"))
         self._refuse([name for name, value in figures.items() if not math.isfinite(value)])
-        self.epoch, self.step, self.sums = self.epoch + 1, 0, {}
+        self.epoch, self.step, self.sums, self.counts = self.epoch + 1, 0, {}, {}
         self.history.append({"epoch": self.epoch, **figures})
         self._finite = self._copy()
 
@@ -245,7 +256,8 @@ class Training:
         """All that decides the rest of the training, as flat names; with ``history`` it is the whole of it."""
         here = {"epoch": torch.tensor(self.epoch), "step": torch.tensor(self.step), "noise": self.noise.state}
         sums = {f"sums.{name}": value.clone() for name, value in self.sums.items()}
-        return here | sums | self._parts()
+        counts = {f"counts.{name}": torch.tensor(count) for name, count in self.counts.items()}
+        return here | sums | counts | self._parts()
 
     def restore(self, tensors: Mapping[str, Tensor], history: Iterable[Metrics]) -> None:
         """Go on from what :meth:`tensors` and ``history`` were.
@@ -253,26 +265,34 @@ class Training:
         Raises:
             CorruptFileError: the tensors are not those of this training.
         """
-        sums = {name: t for name, t in tensors.items() if name.startswith("sums.")}
-        self._check_layout({name: t for name, t in tensors.items() if name not in sums})
+        sums, counts = _named(tensors, "sums."), _named(tensors, "counts.")
+        self._check_layout(tensors)
         try:
             self._refill(tensors)
             self.noise.state = tensors["noise"]
         except (RuntimeError, ValueError) as error:
             raise CorruptFileError(f"the checkpoint does not fit this training: {error}") from error
         self.epoch, self.step = int(tensors["epoch"]), int(tensors["step"])
-        self.sums = {name.removeprefix("sums."): t.to(self.data.device) for name, t in sums.items()}
+        self.sums = {name: t.to(self.data.device) for name, t in sums.items()}
+        self.counts = {name: int(counts.get(name, tensors["step"])) for name in sums}  # once, all were of every batch
         self.history = list(history)
         self._finite = self._copy()
 
     def _check_layout(self, tensors: Mapping[str, Tensor]) -> None:
-        own = {name: t for name, t in self.tensors().items() if not name.startswith("sums.")}
-        wrong = own.keys() ^ tensors.keys()
-        wrong |= {n for n in own.keys() & tensors.keys() if _kind(own[n]) != _kind(tensors[n])}
+        own, given = ({n: t for n, t in all_.items() if not n.startswith(_HALF)} for all_ in (self.tensors(), tensors))
+        wrong = own.keys() ^ given.keys()
+        wrong |= {n for n in own.keys() & given.keys() if _kind(own[n]) != _kind(given[n])}
         if not wrong and not (0 <= tensors["epoch"] <= self.epochs and 0 <= tensors["step"] < self.steps):
             wrong = {"epoch", "step"}
+        if not wrong:
+            counts = _named(tensors, "counts.")
+            wrong = {f"counts.{n}" for n, t in counts.items() if t.shape or not 1 <= t <= tensors["step"]}
         if wrong:
             raise CorruptFileError(f"the checkpoint does not fit this training: see {', '.join(sorted(wrong))}")
+
+
+def _named(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
 
 
 def _kind(tensor: Tensor) -> tuple[torch.dtype, torch.Size]:

@@ -113,9 +113,15 @@ class DCGAN(Players):
         h, w, maps = self._picture_shape("dcgan", "take gan, whose players are fully connected")
         least, most = SIDES
         if not (least <= min(h, w) and max(h, w) <= most):
+            first = len(self.shape_) == 3 and h in (1, 3, 4) and least <= min(w, maps)
             raise UsageError(
-                f"dcgan takes images with sides from {least} to {most} pixels, but these have {h} × {w}: scale them "
-                "(on the command line, --size)"
+                f"dcgan takes images with sides from {least} to {most} pixels, but these have {h} × {w}"
+                + (
+                    f" and {maps} channels: channels come last, (n, height, width, channels); move them, "
+                    "X.transpose(0, 2, 3, 1)"
+                    if first
+                    else ": scale them (on the command line, --size)"
+                )
             )
         return h, w, maps
 

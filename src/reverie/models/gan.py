@@ -20,7 +20,14 @@ places is just that. So D sees of each real column not its value x alone but als
     2⁻ᵏ sin(2ᵏ x),  2⁻ᵏ cos(2ᵏ x),    k = 0 … octaves − 1
 
 (Tancik et al. 2020; Gorishniy et al. 2022 for tables). The amplitudes fall as the frequencies rise, so that each has
-the same slope, and what is wide is learned before what is narrow.
+the same slope, and what is wide is learned before what is narrow. Tables of more than 64 real columns have none unless
+told otherwise.
+
+What is played unless told otherwise is not the game above but that of *relativistic pairs* (Huang et al. 2024): of a
+real and a made example D is to tell which is real, and maximises E [log σ(D(x) − D(G(z)))]; G maximises the same with
+both in each other's place. Only differences of D count then, and a constant in D is arbitrary. D's slope is held down
+by R1 and R2, γ/2 E ‖∇D‖² on real and on made examples, at every second step and then twice as strong; γ begins at 0.1
+and falls tenfold over the training. Draws are those of the running average of G.
 
 No density comes of it: draws, and features of D. How losses and penalties are made up is told in
 ``learning/adversarial.py``, how columns become what the players see in ``models/players.py``.
@@ -30,7 +37,8 @@ symbol     meaning                             shape
 =========  ==================================  ==========
 z          latent                              (B, L)
 G          generator                           (B, d)
-D          log-odds of being real              (B,)
+D          log-odds of being real, or what     (B,)
+           stands for it in other games
 =========  ==================================  ==========
 """
 
@@ -44,12 +52,16 @@ from torch import Tensor
 
 from reverie.binary import Binarise
 from reverie.learning.adversarial import Adversarial
+from reverie.models.latent import reals
 from reverie.models.nets import ACTIVATIONS, MLP, Activation
-from reverie.models.players import Players, Visible, real_columns
+from reverie.models.players import Players, Visible, only_real
 from reverie.parameters import Count, Device, Natural, Positive
 
 MOST = 64
 """Dimensions of z unless told otherwise, at most."""
+OCTAVES, WAVED = 7, 64
+"""Octaves of waves unless told otherwise, where at most so many columns are real: of an image's many D would see little
+but waves."""
 
 
 class GAN(Players):
@@ -62,7 +74,8 @@ class GAN(Players):
             "pixel" for all; "auto" takes "pixel" for images and "gaussian" for anything else.
         labels: whether G is told the label, so that draws can be asked for by label; fit then takes y.
         activation: of the hidden layers.
-        octaves: of sines and cosines of each real column that D sees besides its value; pixels have none.
+        octaves: of sines and cosines of each real column that D sees besides its value; pixels have none. None takes 7
+            where at most 64 columns are real, and else none.
         learning: the game.
         epochs: visits to every training example.
         batch_size: examples per update.
@@ -83,7 +96,7 @@ class GAN(Players):
         visible: Visible = "auto",
         labels: bool = False,
         activation: Activation = "leaky-relu",
-        octaves: Natural = 7,
+        octaves: Natural | None = None,
         learning: Adversarial | None = None,
         epochs: Count = 100,
         batch_size: Count = 128,
@@ -121,19 +134,19 @@ class GAN(Players):
     @property
     def discriminator(self) -> MLP:
         """An example to its log-odds."""
-        waves = 2 * self.octaves * len(self._reals)
+        waves = 0 if self.pixels else 2 * self.octaves_ * reals(self.x_unit)
         return MLP((self.x_unit.linear + waves, *self.hidden, self.answers), self.activation)
 
     def inputs(self, x: Tensor) -> Tensor:
         """An example's statistics, and waves of its real columns: (B, linear) -> (B, inputs)."""
-        if not self.octaves or not len(self._reals):
+        if self.pixels or not self.octaves_ or not reals(self.x_unit):
             return x
-        return torch.cat([x, *waves(x[:, self._reals], self.octaves)], 1)
+        return torch.cat([x, *waves(only_real(self.x_unit, x), self.octaves_)], 1)
 
     @property
-    def _reals(self) -> list[int]:
-        """Which of the statistics are real columns and no pixels."""
-        return [] if self.pixels else real_columns(self.x_unit)[1]
+    def octaves_(self) -> int:
+        """Octaves of waves: for an image's worth of columns none."""
+        return self.octaves if self.octaves is not None else OCTAVES * (reals(self.x_unit) <= WAVED)
 
     def features(self, x: Tensor) -> Tensor:
         """D's last hidden layer: (B, linear) -> (B, H)."""

@@ -1,6 +1,7 @@
-r"""What an autoencoder and a variational one have in common: two networks, and units between them and the data.
+r"""What models of a latent have in common: a network from z to an example, and units between it and the data.
 
-An encoder takes an example to a code, a decoder takes a code back. The encoder sees the linear statistics of the data's
+An autoencoder and a variational one have two networks (:class:`LatentModel`). An encoder takes an example to a code, a
+decoder takes a code back. The encoder sees the linear statistics of the data's
 units (zeros and ones, standardised values, one-hot categories); what the decoder puts out are natural parameters of
 these units, logits where they are discrete, so that no probability is ever rounded to 0 or 1, and means where they are
 real, with one scale σ for each column that does not depend on the code:
@@ -8,12 +9,16 @@ real, with one scale σ for each column that does not depend on the code:
     p(x | z) = Π_i p(x_i | η_i),    η_i = f_i(z) for discrete columns,    x_i ~ N(f_i(z), σ_i²) for real ones.
 
 A row of columns of several kinds is a row of unit blocks, and the networks need to know nothing of it.
+
+Adversarial models (``players.py``) have a generator in the decoder's place and no encoder. What needs none is in
+:class:`Latent`: labels that are told beside z, and expected values of z, a few rows at a time.
 """
 
 from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -39,6 +44,8 @@ LEAST_LOG_SCALE = -6.0
 bound."""
 PAIRS, GRID, STEPS, SHOWN = 12, 8, 10, 8
 """Pictures: reconstructions, side of the latent map, images of a walk, and dimensions or walks."""
+AT_ONCE = 2**22
+"""Entries of examples that go through a network together: its maps are several times as large."""
 
 
 class Latent(Model):
@@ -84,15 +91,25 @@ class Latent(Model):
 
     def _means(self, z: Tensor, y: Tensor | None) -> Tensor:
         """Expected values of codes (n, latent), of one label or of one each: (n, d)."""
-        labels = [None] * len(z.split(ROWS)) if y is None else y.expand(len(z)).split(ROWS)
         with torch.no_grad(), self._threads(len(z)):
-            parts = [self.means(part, label, self.params_) for part, label in zip(z.split(ROWS), labels, strict=True)]
+            parts = [self.means(part, label, self.params_) for part, label in self._few_at_once(z, y)]
         return torch.cat(parts) if parts else z.new_zeros(0, self.x_unit.size)
+
+    @property
+    def _few(self) -> int:
+        """Rows that go through a network together."""
+        return max(1, min(ROWS, AT_ONCE // self.x_unit.linear))
+
+    def _few_at_once(self, z: Tensor, y: Tensor | None) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """Codes (n, latent) with those of one label, or of one each, in parts; none where n is zero."""
+        for start in range(0, len(z), self._few):
+            part = slice(start, start + self._few)
+            yield z[part], None if y is None else y.expand(len(z))[part]
 
     def _told(self, y: Any) -> Tensor | None:
         """The code of a label that the decoder is told, ()."""
+        self._refuse_label(y)
         if not self.labels:
-            self._refuse_label(y)
             return None
         if y is None:
             raise UsageError("this model was fitted with labels=True: say which one by y=")
@@ -101,6 +118,8 @@ class Latent(Model):
     def _refuse_label(self, y: Any) -> None:
         if y is not None and not self.labels:
             raise UsageError(f"y={y!r}: this model has learned no labels; fit it with labels=True and y")
+        if np.ndim(y):
+            raise UsageError(f"y={y!r}: it takes one label, for all that is asked for; ask once for each")
 
     def _labels(self, n: int, code: Tensor | None, rng: Random) -> Tensor | None:
         """Codes of labels: the one that is given, or draws of p(y): (n,)."""
@@ -198,7 +217,9 @@ class LatentModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Latent):
     def decoded(self, z: Tensor, params: Parameters, y: Tensor | None = None) -> Tensor:
         """Natural parameters of the units given codes: (…, latent), codes of labels (…,) -> (…, parameters)."""
         outputs = self._decoder(self.with_label(z, y), params)
-        return natural(self.x_unit, self._unframed(outputs), params.get("log_scale"))
+        log_scale = params.get("log_scale")
+        learned = None if log_scale is None else log_scale.clamp_min(LEAST_LOG_SCALE)
+        return natural(self.x_unit, self._unframed(outputs), learned)
 
     def means(self, z: Tensor, y: Tensor | None, params: Parameters) -> Tensor:
         """E[x | z]: (n, latent), (n,) -> (n, d)."""
@@ -397,7 +418,7 @@ def natural(unit: Unit, outputs: Tensor, log_scale: Tensor | None) -> Tensor:
         (…, parameters).
     """
     if isinstance(unit, Gaussian):
-        scale = outputs.new_ones(1) if log_scale is None else log_scale.clamp_min(LEAST_LOG_SCALE).exp()
+        scale = outputs.new_ones(1) if log_scale is None else log_scale.exp()
         return unit.natural(outputs, scale.expand_as(outputs))
     if isinstance(unit, Blocks):
         parts = outputs.split([u.linear for u in unit.units], -1)

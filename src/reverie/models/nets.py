@@ -355,8 +355,8 @@ def _doubled_to_one(x: Tensor, kernel: Tensor, bias: Tensor | None, sides: tuple
     places = [(i, j) for i in (0, 1) for j in (0, 1)]
     added = torch.stack([pad(painted[:, :, :, i, j], (0, 0, j, 1 - j, i, 1 - i)) for i, j in places]).sum(0)
     whole = added.reshape(B, h + 1, w + 1, 2, 2).transpose(2, 3).reshape(B, 2 * h + 2, 2 * w + 2)
-    (H, W), framed = sides, whole[:, 1:, 1:]  # without the margin, which is one pixel wide
-    framed = pad(framed[:, :H, :W], (0, W - min(W, 2 * w + 1), 0, H - min(H, 2 * h + 1)))
+    H, W = sides
+    framed = whole[:, 1 : H + 1, 1 : W + 1]  # without the margin, which is one pixel wide, but where a side is odd
     return (framed if bias is None else framed + bias).unsqueeze(1)
 
 

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -41,11 +41,10 @@ from reverie.encoding import Encoding, Kind, Pixels, encoding_of
 from reverie.errors import UsageError
 from reverie.evidence import decoders
 from reverie.evidence.decoders import FittedScale, Hamiltonian
-from reverie.evidence.importance import parts
 from reverie.evidence.likelihood import Report
 from reverie.evidence.neighbourhoods import NEIGHBOURS, coverage_of
 from reverie.learning.adversarial import Adversarial, diagnose, ordered
-from reverie.model import ROWS, Array
+from reverie.model import Array
 from reverie.models.latent import STEPS, Latent, natural, reals, statistics
 from reverie.models.nets import MLP, Decoder, Encoder, Parameters
 from reverie.parameters import at_least
@@ -58,8 +57,8 @@ FEW = 50
 """Validation examples below which coverage is measured on training examples instead."""
 TIES = 1e-4
 """Standard deviation of a noise that parts equal rows: where many are, balls to the fifth neighbour would be empty."""
-AT_ONCE = 2**22
-"""Entries of examples that go through a network together: its maps are several times as large."""
+FILM = 2**18
+"""Entries of the film, which every checkpoint has (1 MB): of images with many pixels, fewer latents are followed."""
 
 Visible = Kind | tuple[Kind, ...] | Literal["auto", "pixel"]
 
@@ -80,7 +79,14 @@ class Players(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Latent):
             "higher",
             "Coverage: share of a few real examples (of the validation split where it has enough) with a draw among "
             "their nearest neighbours. Precision: share of draws that lie where real examples do. A coverage that "
-            "falls is mode collapse.",
+            "stays low, or falls, while precision is high is mode collapse; where both are low, draws lie beside the "
+            "data.",
+        ),
+        Curve(
+            "Spread",
+            {"spread": "draws by real examples"},
+            "ratio of standard deviations",
+            caption="One if draws differ from each other as much as real examples do, far below if they are all alike.",
         ),
         Curve(
             "Balance",
@@ -98,9 +104,10 @@ class Players(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Latent):
         ),
         Curve(
             "Signal",
-            {"signal": "‖∇D‖ at what G makes"},
-            "per example",
-            caption="The slope that G learns from. Where it vanishes, learning stops.",
+            {"signal": "slope of G's loss at what it makes"},
+            "norm, per example",
+            caption="What G learns from: D's slope, times how much D's answer counts in G's loss. Where it vanishes, "
+            "learning stops.",
         ),
     )
 
@@ -120,9 +127,20 @@ class Players(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Latent):
     def encoding(self) -> Encoding:
         """How columns become what the units see."""
         if self.pixels:
+            self._refuse_preparation()
             return Pixels()
         kinds: Any = "gaussian" if self.visible == "auto" else self.visible
         return encoding_of(kinds, self.binarise, self.dequantise)
+
+    def _refuse_preparation(self) -> None:
+        """Pixels are taken as they are."""
+        for name, instead in (("binarise", "bernoulli"), ("dequantise", "gaussian")):
+            value = getattr(self, name)
+            if value is not None and value is not False:
+                raise UsageError(
+                    f"{name}={value!r}: columns are pixels (visible={self.visible!r}), which are taken as they are; "
+                    f"leave {name} out, or give visible='{instead}'"
+                )
 
     @property
     @abstractmethod
@@ -166,9 +184,16 @@ class Players(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Latent):
         """What D sees of G, with a slope, in training: (B, L), (B,) -> (B, linear)."""
         return drawn(self.x_unit, self.outputs(z, y, params, self.buffers_, training=True), rng)
 
-    def judge(self, x: Tensor, y: Tensor | None, params: Parameters) -> Tensor:
-        """D's log-odds in training that examples are real: (B, linear), (B,) -> (B,)."""
-        return own(self.discriminator(self.inputs(x), params, "discriminator.", self.buffers_, training=True), y)
+    def judge(self, x: Tensor, y: Tensor | None, params: Parameters, tracked: bool = True) -> Tensor:
+        """D's log-odds in training that examples are real: (B, linear), (B,) -> (B,).
+
+        Normalised layers take the mean and variance of the batch, which the running ones follow where it is
+        ``tracked``: in D's own moves, which show it one batch of real examples and one of made ones.
+        """
+        buffers = {n: t for n, t in self.buffers_.items() if n.startswith("discriminator.")}
+        if not tracked:
+            buffers = {n: t.clone() for n, t in buffers.items()}
+        return own(self.discriminator(self.inputs(x), params, "discriminator.", buffers, training=True), y)
 
     # How it learns --------------------------------------------------------------------------------------------------
 
@@ -192,16 +217,9 @@ class Players(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Latent):
     def initialise(self, rows: Tensor, rng: Random) -> dict[str, Tensor]:
         """Random weights; the average begins as G does."""
         G, D = self.generator, self.discriminator
-        of_G, of_D = (
-            G.initialise(rng.stream("generator"), "generator."),
-            D.initialise(rng.stream("D"), "discriminator."),
-        )
-        figures = G.buffers("generator.")
-        kept = figures | D.buffers("discriminator.")
-        kept |= {f"average.{name}": t.clone() for name, t in (of_G | figures).items()}
-        if self.pictorial:
-            kept["film"] = torch.zeros(FRAMES, SHOWN, self.x_unit.size)
-        self.buffers_ |= {name: t.to(rows.device) for name, t in kept.items()}
+        of_G = G.initialise(rng.stream("generator"), "generator.")
+        of_D = D.initialise(rng.stream("D"), "discriminator.")
+        self.buffers_ |= {name: t.to(rows.device) for name, t in self._kept(of_G).items()}
         if self.labels:
             self.buffers_["log_prior"] = self._log_prior(rows[:, -1])
         return of_G | of_D
@@ -210,13 +228,17 @@ class Players(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Latent):
         """Shapes of the tensors of the fitted model."""
         G, D = self.generator, self.discriminator
         of_G, of_D = G.shapes("generator."), D.shapes("discriminator.")
-        figures = {name: tuple(t.shape) for name, t in G.buffers("generator.").items()}
-        kept = figures | {name: tuple(t.shape) for name, t in D.buffers("discriminator.").items()}
-        kept |= {f"average.{name}": shape for name, shape in (of_G | figures).items()}
-        kept |= {"film": (FRAMES, SHOWN, self.x_unit.size)} if self.pictorial else {}
-        kept |= {"log_prior": (self.classes,)} if self.labels else {}
+        kept = self._kept({name: torch.empty(shape, device="meta") for name, shape in of_G.items()})
         found: dict[str, tuple[int | None, ...]] = {f"params.{name}": shape for name, shape in (of_G | of_D).items()}
-        return found | {f"buffers.{name}": shape for name, shape in kept.items()}
+        found |= {f"buffers.{name}": tuple(t.shape) for name, t in kept.items()}
+        return found | ({"buffers.log_prior": (self.classes,)} if self.labels else {})
+
+    def _kept(self, of_G: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What there is besides parameters before learning: running figures, the average of G, and the film."""
+        figures = self.generator.buffers("generator.")
+        kept = figures | self.discriminator.buffers("discriminator.")
+        kept |= {f"average.{name}": t.clone() for name, t in {**of_G, **figures}.items()}
+        return kept | ({"film": torch.zeros(FRAMES, self.followed, self.x_unit.size)} if self.pictorial else {})
 
     def principle(self) -> Adversarial:
         """The game."""
@@ -235,6 +257,8 @@ class Players(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Latent):
             apart = [x + TIES * rng.normal(tuple(x.shape)).to(x) for x in (real, made)]
             likeness = coverage_of(apart[0], apart[1])
             found = {"coverage": likeness.coverage.value, "precision": likeness.precision.value}
+            of_real, of_made = (float(x.var(0).sum()) for x in apart)
+            found["spread"] = math.sqrt(of_made / of_real)
         if validation is not None:
             found["by_heart"] = float(ordered(self._odds(train), self._odds(validation)))
         return found
@@ -246,16 +270,20 @@ class Players(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Latent):
             self.buffers_["film"][frame] = self._scene()
 
     def _scene(self) -> Tensor:
-        """What G makes of the film's latents now: (SHOWN, d)."""
+        """What G makes of the film's latents now: (followed, d)."""
         rng = Random(self.seed, f"{self.name}/film", self._where)
-        labels = torch.arange(SHOWN, device=self._where) % self.classes if self.labels else None
-        return self._drawn(self.latents(SHOWN, rng), labels, rng)
+        labels = torch.arange(self.followed, device=self._where) % self.classes if self.labels else None
+        return self._drawn(self.latents(self.followed, rng), labels, rng)
 
-    @classmethod
-    def diagnosis(cls, history: Sequence[Metrics]) -> tuple[str, ...]:
+    @property
+    def followed(self) -> int:
+        """Latents that the film follows."""
+        return max(1, min(SHOWN, FILM // (FRAMES * self.x_unit.size)))
+
+    def diagnosis(self, history: Sequence[Metrics]) -> tuple[str, ...]:
         """What has gone wrong in a training with this history, each with a figure and a remedy; nothing if all went
         well."""
-        return diagnose(history)
+        return diagnose(history, self.principle(), self.visible == "pixel" or (hasattr(self, "shape_") and self.pixels))
 
     # Draws ----------------------------------------------------------------------------------------------------------
 
@@ -275,16 +303,16 @@ class Players(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Latent):
         self._refuse_label(y)
         rng = Random(self.seed if seed is None else seed, f"{self.name}/sample", self._where)
         code = None if y is None else self.code_of(y).to(self._where)
-        found = []
-        for size in parts(n, self._few):
-            labels = self._labels(size, code, rng)
-            found.append(self._drawn(self.latents(size, rng), labels, rng))
-        return self._returned(torch.cat(found) if found else torch.zeros(0, self.x_unit.size))
+        labels = self._labels(n, code, rng)
+        return self._returned(self._drawn(self.latents(n, rng), labels, rng))
 
     def _drawn(self, z: Tensor, y: Tensor | None, rng: Random) -> Tensor:
         """Draws of the average: (n, L), (n,) -> (n, d)."""
+        unit, average = self.x_unit, self.average
         with torch.no_grad(), self._threads(len(z)):
-            return values(self.x_unit, self.outputs(z, y, self.average, self.average), rng)
+            pairs = self._few_at_once(z, y)
+            parts = [values(unit, self.outputs(part, label, average, average), rng) for part, label in pairs]
+        return torch.cat(parts) if parts else z.new_zeros(0, unit.size)
 
     def means(self, z: Tensor, y: Tensor | None, params: Parameters) -> Tensor:
         """G(z), with the probabilities of bits and the likeliest categories: (n, L), (n,) -> (n, d)."""
@@ -313,7 +341,7 @@ class Players(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Latent):
 
         Args:
             X: (n, …) examples.
-            scale: σ; None chooses the one that maximises the likelihood of ``validation``.
+            scale: σ, a positive number; None chooses the one that maximises the likelihood of ``validation``.
             validation: (m, …) examples to choose σ on; some hundred of them suffice.
             chains: of each example.
             temperatures: steps from the prior to p(z | x).
@@ -335,17 +363,17 @@ class Players(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Latent):
 
     def _noise(self, scale: float | None, validation: Any, rng: Random, report: Report | None) -> tuple[float, str]:
         """σ of real columns, and what it means in words."""
-        entries, columns = real_columns(self.x_unit)
-        if not entries:
+        if scale is not None and not _positive(scale):
+            raise UsageError(f"scale={scale!r}: it takes a positive number, or None to choose one on validation=")
+        unit = self.x_unit
+        if not reals(unit):
             return 1.0, "bits and categories are drawn with the probabilities that G puts out"
         if scale is None and validation is None:
             raise UsageError("give scale=, the noise that real columns get, or validation=, examples to choose it on")
         if scale is not None:
-            return scale, FittedScale(scale, 0).consequence.replace(
-                " that maximises the likelihood of 0 validation rows", " that was asked for"
-            )
+            return float(scale), FittedScale(float(scale)).consequence
         noisy, more = Noisy(self, 1.0), int(bool(self.labels))
-        rows = self._encoded(validation)[:, entries]
+        rows = only_real(unit, statistics(unit, self._encoded(validation)))
 
         def made(z: Tensor) -> Tensor:
             """With labels, one more normal number says which, so that each comes as often as it should."""
@@ -353,7 +381,7 @@ class Players(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Latent):
             if self.labels:
                 edges = self.buffers_["log_prior"].exp().cumsum(0)[:-1].to(z)
                 y = torch.bucketize(torch.special.ndtr(z[..., -1].detach()).contiguous(), edges)
-            return noisy.outputs(z[..., : self.latent_], y)[..., columns]
+            return only_real(unit, noisy.outputs(z[..., : self.latent_], y))
 
         found = decoders.fitted_scale(made, self.latent_ + more, rows, rng, sweeps=100, report=report)
         return found.value, found.consequence
@@ -361,9 +389,12 @@ class Players(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Latent):
     # What D knows ---------------------------------------------------------------------------------------------------
 
     def discriminate(self, X: Any) -> Array:
-        """D's log-odds that each example is real and not made by G: (n, …) -> (n,).
+        """D's answer to each example, the larger the more it looks real and not made by G: (n, …) -> (n,).
 
-        No density, and not comparable between models: of a D that cannot tell, all are zero. With labels it is the
+        No density, and not comparable between models. What an answer means depends on the game: in the minimax and the
+        non-saturating one it is the log-odds of being real, zero where D cannot tell. Relativistic pairs and the
+        Wasserstein game say differences alone, so that a constant in all answers is arbitrary; of least squares 0 is
+        made, 1 real and ½ undecided; of the hinge, real examples are to have 1 and made ones −1. With labels it is the
         largest over them.
         """
         found: Array = self._of_examples(X, self.answered).amax(-1).numpy(force=True)
@@ -398,11 +429,6 @@ class Players(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Latent):
         return torch.cat([asked(part) for part in x.split(self._few)])
 
     @property
-    def _few(self) -> int:
-        """Rows that go through a network together."""
-        return max(1, min(ROWS, AT_ONCE // self.x_unit.linear))
-
-    @property
     def _n_features_out(self) -> int:
         with torch.no_grad():
             return self.features(torch.zeros(1, self.x_unit.linear, device=self._where)).shape[1]
@@ -428,7 +454,7 @@ class Players(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Latent):
             "The generator over time",
             "What G makes of the same latents after more and more epochs.",
             self._returned(torch.cat(scenes)).astype(np.float32),
-            columns=SHOWN,
+            columns=self.followed,
             rows=tuple(f"epoch {epoch:,}" for epoch in epochs),
         )
 
@@ -491,43 +517,42 @@ class Noisy:
             return own.x_unit.sample(self.natural(z, own._labels(n, None, rng)), rng), z
 
 
-def real_columns(unit: Unit) -> tuple[list[int], list[int]]:
-    """Which entries of an example are real, and which of what G puts out are theirs."""
-    entries: list[int] = []
-    outputs: list[int] = []
-    start = first = 0
-    for part in unit.units if isinstance(unit, Blocks) else (unit,):
-        if isinstance(part, Gaussian):
-            entries += range(start, start + part.size)
-            outputs += range(first, first + part.size)
-        start, first = start + part.size, first + part.linear
-    return entries, outputs
+def _positive(value: Any) -> bool:
+    """Whether a scale is a positive finite number."""
+    number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    return number and 0 < value < math.inf
+
+
+def blockwise(unit: Unit, outputs: Tensor, asked: Callable[[Unit, Tensor], Tensor]) -> Tensor:
+    """What is asked of the outputs of each block of units, side by side: (…, linear) -> (…, any)."""
+    if not isinstance(unit, Blocks):
+        return asked(unit, outputs)
+    parts = outputs.split([u.linear for u in unit.units], -1)
+    return torch.cat([blockwise(u, part, asked) for u, part in zip(unit.units, parts, strict=True)], -1)
+
+
+def only_real(unit: Unit, outputs: Tensor) -> Tensor:
+    """Those of real columns, of outputs or linear statistics: (…, linear) -> (…, R)."""
+    return blockwise(unit, outputs, lambda u, own: own if isinstance(u, Gaussian) else own[..., :0])
 
 
 def drawn(unit: Unit, outputs: Tensor, rng: Random) -> Tensor:
     """Statistics of a draw, with the slope of their means (straight-through): (B, linear) -> (B, linear)."""
-    if isinstance(unit, Gaussian):
-        return outputs
-    if isinstance(unit, Blocks):
-        return torch.cat([drawn(u, of_u, rng) for u, of_u in _split(unit, outputs)], -1)
-    soft = unit.mean(outputs)
-    return unit.statistics(unit.sample(outputs.detach(), rng)) + (soft - soft.detach())
+
+    def of(u: Unit, own: Tensor) -> Tensor:
+        if isinstance(u, Gaussian):
+            return own
+        soft = u.mean(own)
+        return u.statistics(u.sample(own.detach(), rng)) + (soft - soft.detach())
+
+    return blockwise(unit, outputs, of)
 
 
 def values(unit: Unit, outputs: Tensor, rng: Random) -> Tensor:
     """A draw as the units have it, codes where they are categories: (B, linear) -> (B, d)."""
-    if isinstance(unit, Blocks):
-        return torch.cat([values(u, of_u, rng) for u, of_u in _split(unit, outputs)], -1)
-    return outputs if isinstance(unit, Gaussian) else unit.sample(outputs, rng)
+    return blockwise(unit, outputs, lambda u, own: own if isinstance(u, Gaussian) else u.sample(own, rng))
 
 
 def means(unit: Unit, outputs: Tensor) -> Tensor:
     """What is expected of it, or likeliest where it is a code: (B, linear) -> (B, d)."""
-    if isinstance(unit, Blocks):
-        return torch.cat([means(u, of_u) for u, of_u in _split(unit, outputs)], -1)
-    return outputs if isinstance(unit, Gaussian) else unit.expected(outputs)
-
-
-def _split(unit: Blocks, outputs: Tensor) -> list[tuple[Unit, Tensor]]:
-    parts_of = outputs.split([u.linear for u in unit.units], -1)
-    return list(zip(unit.units, parts_of, strict=True))
+    return blockwise(unit, outputs, lambda u, own: own if isinstance(u, Gaussian) else u.expected(own))

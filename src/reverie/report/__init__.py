@@ -81,7 +81,7 @@ def build(run: Run, *, seed: int = 0) -> str:
         "verdict": _verdict(evidence) if evidence else [],
         "headline": _headline(evidence) if evidence else [],
         "dreamt": dreamt.of(evidence.draws) if evidence and evidence.draws else None,
-        "diagnosis": [words.typeset(text) for text in cls.diagnosis(run.history())],
+        "diagnosis": [words.typeset(text) for text in (model or run.unfitted()).diagnosis(run.history())],
         "figures": figures.rows(evidence) if evidence else [],
         "overview": figures.overview(evidence) if evidence else [],
         "meanings": figures.verdicts(evidence) if evidence else [],
