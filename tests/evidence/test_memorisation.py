@@ -81,7 +81,9 @@ def test_copies_hidden_in_noise_still_lie_nearer_to_training_rows():
     assert found.alarm
 
 
-@pytest.mark.parametrize("make", [lambda x: 0.7 * x, lambda x: 0.5 + 0.5 * x, lambda x: 1.5 * x], ids=str)
+@pytest.mark.parametrize(
+    "make", [lambda x: 0.7 * x, lambda x: 0.5 + 0.5 * x, lambda x: 1.5 * x], ids=["narrow", "shifted", "wide"]
+)
 def test_draws_that_are_merely_bad_are_no_copies(make):
     """A narrow or shifted model moves C_T, up or down; it must not be called a copier."""
     rng, train, held_out = parts()

@@ -4,7 +4,7 @@ Goodfellow et al. (2014). G makes an example of a latent, D gives an example the
 
     z ~ N(0, I),   x = G(z);        p(real | x) = σ(D(x)),   equally many real and made ones being shown.
 
-D minimises its probability of a wrong decision, G maximises the probability of D's mistake:
+D minimises its probability of a wrong decision, G maximises the probability of D's mistake, both by its logarithm:
 
     min_G max_D  E_data [log σ(D(x))] + E_z [log(1 − σ(D(G(z))))].
 
