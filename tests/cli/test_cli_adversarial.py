@@ -44,7 +44,7 @@ def test_draws_features_and_a_report(invoke, runs, tmp_path, name):
     for title in ("The generator over time", "Interpolation", "Balance", "Signal"):
         assert title in page, title
     history = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
-    assert {"coverage", "precision", "told_apart", "signal", "by_heart"} <= set(history[-1])
+    assert {"coverage", "precision", "told_apart", "signal"} <= set(history[-1])
 
 
 def test_evaluating_it_says_something_and_claims_no_likelihood(invoke, runs):

@@ -207,3 +207,20 @@ def test_the_peak_of_memory_is_that_of_the_block():
         pytest.skip("the system does not say")
     assert large["memory"] - small["memory"] > 30_000_000
     assert Cost().later(budget=1.0, **large).later(budget=1.0, **small).memory == large["memory"]
+
+
+def test_a_trace_of_grey_in_a_pixel_that_is_always_black_is_no_one():
+    """Its middle is black itself, so that the rule alone would make a one of any rounding; white is one still."""
+    train = np.random.default_rng(0).random((60, 4))
+    train[:, 2] = 0
+    rule = Mixture(2, visible="bernoulli", binarise="threshold", restarts=1, epochs=2).fit(train)
+    greys = np.array([[0.99, 0.01, 0.001, 0.99], [0.01, 0.99, 0.99, 0.01]])
+
+    class Fixed:
+        seed = 0
+
+        def sample(self, n):
+            return greys[:n]
+
+    bits = ground._AsBits(Fixed(), rule, train).sample(2)
+    np.testing.assert_array_equal(bits, [[1, 0, 0, 1], [0, 1, 1, 0]])

@@ -168,3 +168,34 @@ def test_draws_of_a_table_are_rounded_as_they_are_written():
     drawn = np.array([[0.33, 0.7, 7.9, 2.4], [0.2, 0.1, 8.4, np.nan]])
     found = draws.as_written(drawn, train, ("gaussian", "bernoulli", "categorical", "integer"))
     assert np.array_equal(found, [[0.33, 1, 7, 2], [0.2, 0, 9, np.nan]], equal_nan=True)
+
+
+def test_a_likelihood_with_noise_is_told_of_and_not_denied():
+    """Where it is defined; where it is not, nothing was measured of the likelihood."""
+    from reverie.contract import Estimate
+    from reverie.evidence.summary import Figure
+
+    def figure(name, role, value, kind="lower bound"):
+        found = Estimate(value, value, value, 0.5, kind, "annealing", "noise on R^2", 8, verdict="sandwiched")
+        return Figure(name, "test", role, found, "seeded")
+
+    floor = figure("mean example with noise", "baseline", -9.0)
+    said = verdict.verdict([figure("log-likelihood with noise", "detail", -7.0), floor], {"test": 0.0})
+    assert "8 test examples get -7.00" in said
+    assert "mean example with noise, -9.00" in said
+    undefined = figure("log-likelihood with noise", "detail", float("nan"), "not defined")
+    assert "nothing was measured" in verdict.verdict([undefined], {"test": 0.0})
+
+
+def test_near_copies_are_those_beyond_what_held_out_examples_have(monkeypatch):
+    """A table in which a third of honest rows is that near has about none."""
+    from reverie.evidence import named
+    from reverie.evidence.memorisation import memorisation
+
+    rng = np.random.default_rng(0)
+    sets = [rng.normal(size=(300, 1)) for _ in range(3)]
+    found = memorisation(*sets)
+    assert found.near.honest.value > 0.2
+    alike = type("Alike", (), {"scores": ()})()
+    drawn = draws.Draws("test", 300, alike, found, None, (), (), None)
+    assert abs(named.of_draws(drawn)[named.COPIES].value) < 0.2 < found.near.draws.value

@@ -237,6 +237,8 @@ def test_coverage_is_that_of_draws_and_needs_enough_examples():
     assert enough.history_[-1]["coverage"] == 0, "draws are far from these"
     assert "coverage" not in small(x=x[:5]).history_[-1]
     assert "by_heart" not in small(x=x).history_[-1]
+    assert "by_heart" not in few.history_[-1], "of so few, chance decides"
+    assert "by_heart" in enough.history_[-1]
 
 
 def test_equal_rows_do_not_take_coverage_away():

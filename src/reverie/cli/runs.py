@@ -146,7 +146,8 @@ def _row(figure: Figure) -> tuple[str, ...]:
 
     estimate = figure.estimate
     unit = estimate.unit
-    between = ", ".join(written(end, unit) for end in (estimate.low, estimate.high) if estimate.low != estimate.high)
+    ends = [end for end in (estimate.low, estimate.high) if end == end]
+    between = ", ".join(written(end, unit) for end in ends if len(set(ends)) > 1)
     split = figure.split.replace("train", "training")
     kind = estimate.kind if estimate.verdict in {"", estimate.kind} else f"{estimate.kind}, {estimate.verdict}"
     error = "" if estimate.stderr is None else written(estimate.stderr, unit)

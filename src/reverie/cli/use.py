@@ -317,6 +317,8 @@ def _known_label(model: Model, text: str, source: str = "") -> Any:
 
 def _no_labels(model: Model) -> str:
     """Why a model knows no labels, and which one would."""
+    if model.labels:
+        return f"a model of the kind {model.name} draws by label and cannot predict any"
     if "labels" in model.get_params():
         return "this run has learned no labels; fit one with --set labels=true"
     able = "naive-bayes does, and so do rbm and dbn with --set labels=true"

@@ -20,7 +20,6 @@ leader, so that everyone else falls by one figure, which is the reason that is g
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -45,7 +44,6 @@ ALARM = 0.001
 that one mistake would be made with all of them."""
 SEEDS = 3
 """Trainings that a family is to be judged by, at least."""
-_SEED = re.compile(r" \(seed \d+\)|, seed \d+")
 TELL, COVER, LIKELIHOOD = "two-sample accuracy", "coverage", "log-likelihood"
 STEPS: tuple[tuple[str, Better], ...] = ((TELL, "lower"), (COVER, "higher"), (LIKELIHOOD, "higher"))
 """Figures by which contenders fall, in this order."""
@@ -169,8 +167,7 @@ def over_seeds(
 ) -> Mean | None:
     """The mean of the same figure of several seeds; None where there are none, or their base measures differ."""
     finite = [f for f in figures if math.isfinite(f.value)]
-    # Evidence sees draws through a network, or filters, of the run's own seed: the mean is over these as well.
-    measures = {_SEED.sub("", f.base_measure) for f in finite}
+    measures = {f.base_measure for f in finite}
     if not finite or len(measures) > 1 or len({f.unit for f in finite}) > 1:
         return None
     first, values = finite[0], np.array([f.value for f in finite])
@@ -203,9 +200,7 @@ def figures_of_draws(found: Sequence[Draws]) -> dict[str, Mean]:
 
 
 def _ends(found: Sequence[Draws], name: str) -> tuple[list[Estimate], list[Estimate]]:
-    """The ceilings and floors of a figure of resemblance, and how many held-out examples look like copies."""
-    if name == named.COPIES:
-        return [d.memorisation.near.honest for d in found if d.memorisation], []
+    """The ceilings and floors of a figure of resemblance."""
     scores = [s for draws in found for s in draws.resemblance.scores if s.name == name]
     return [s.ceiling for s in scores], [s.floors[SHUFFLED] for s in scores if SHUFFLED in s.floors]
 

@@ -33,6 +33,9 @@ PLANTED = 1_000
 """Examples among which defects are planted, at most: a search for the least that is caught takes many tests."""
 ENOUGH = 500
 """Draws, where there are fewer held-out examples than this: more of them cost little, and show copies sooner."""
+SPACE = 0
+"""Seed of the network or the filters that draws are seen through, the same for all models: another would be another
+space, in which figures of two runs could not be compared."""
 MOST_COLUMNS = 100
 """Columns of a table that are foretold from one another, at most."""
 _LEAST_SIDE = 4
@@ -87,6 +90,7 @@ def judge(
     about: About | None = None,
     most: int = MOST,
     report: Report | None = None,
+    plant: bool = True,
 ) -> Draws | None:
     """Everything of this page; None where the model does not draw, or there are too few examples to hold draws against.
 
@@ -97,6 +101,7 @@ def judge(
         about: what else is known of the data.
         most: draws, and held-out examples, at most.
         report: called with what is done, how far it is, and how far it goes.
+        plant: whether to search for the least planted defect that would be caught, which depends on the data alone.
     """
     about = about or About()
     split = next((name for name in ("test", "validation") if len(splits.get(name, ())) >= LEAST), None)
@@ -113,12 +118,14 @@ def judge(
     kinds: Kind | Sequence[Kind] | None = "bernoulli" if binary else about.kinds or _kinds(model)
     drawn = drawn if binary or about.kinds is None else as_written(drawn, train, about.kinds)
     images = about.images and not model.sequences and min(train.shape[1:3]) >= _LEAST_SIDE
-    space = space_of(train, y, train.shape[1:] if images else None, kinds, seed)
+    space = space_of(train, y, train.shape[1:] if images else None, kinds, SPACE)
     alike = resemblance(train, real, drawn, space, kinds, seed=seed, most=most, report=report)
-    caught = power(train, real, space, y, images, min(len(real), len(train), PLANTED), seed=seed, report=report)
+    caught: tuple[Caught, ...] = ()
+    if plant:
+        caught = power(train, real, space, y, images, min(len(real), len(train), PLANTED), seed=seed, report=report)
     drawn = with_gaps(drawn, real)
     # A space that learned from the training examples' labels may hold these nearer to everything than others.
-    plain = RandomConvolutions(train, seed) if images else space
+    plain = RandomConvolutions(train, SPACE) if images else space
     copied = memorisation(plain(train), plain(real), plain(drawn), plain.name, seed, report)
     useful = None
     if not model.sequences:

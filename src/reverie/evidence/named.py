@@ -43,8 +43,8 @@ KNOWN = (
 def of_draws(draws: Draws) -> dict[str, Estimate]:
     """Of draws: how they resemble the data, how many are copies, how much they teach, how sharp they are."""
     found = {score.name: score.draws for score in draws.resemblance.scores}
-    if draws.memorisation is not None:
-        found[COPIES] = draws.memorisation.near.draws
+    if draws.memorisation is not None and draws.memorisation.near.copied is not None:
+        found[COPIES] = draws.memorisation.near.copied  # beyond what held-out examples have, which may be much
     if draws.usefulness is not None and draws.usefulness.kept is not None:
         kept, first = draws.usefulness.kept, draws.usefulness.lessons[0].synthetic
         method = f"mean over {len(draws.usefulness.lessons)} lessons of what draws teach, by what real examples do"

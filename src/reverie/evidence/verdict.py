@@ -160,6 +160,9 @@ def _of_figures(figures: Sequence[Figure], seen: Mapping[str, float] | None) -> 
     code = _of_codes(figures, split)
     if own is None and error is None and code:
         return code
+    noisy = next((f for f in figures if f.name == "log-likelihood with noise"), None)
+    if own is None and error is None and noisy and noisy.estimate.kind != "not defined":
+        return _of_noise(noisy, figures)
     if own is None and error is None and seen:
         return "The model has no likelihood and tells no labels: nothing was measured on held-out examples."
     if own is None and error is None:
@@ -185,6 +188,16 @@ def _of_figures(figures: Sequence[Figure], seen: Mapping[str, float] | None) -> 
             f"{guess.value:.1%} wrong."
         )
     return " ".join(words)
+
+
+def _of_noise(noisy: Figure, figures: Sequence[Figure]) -> str:
+    """The likelihood of a model with noise added, beside what no latent at all gets."""
+    own = noisy.estimate
+    floor = next(f for f in figures if f.role == "baseline" and f.estimate.base_measure == own.base_measure)
+    return (
+        f"The model has no likelihood of its own. With noise added, {own.n:,} {noisy.split} examples get "
+        f"{_with_error(own)} nats each ({own.kind}, {own.verdict}); {floor.name}, {_with_error(floor.estimate)}."
+    )
 
 
 def _of_codes(figures: Sequence[Figure], split: str) -> str:

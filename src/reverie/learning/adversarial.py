@@ -394,19 +394,7 @@ class Adversarial(Principle, BaseEstimator):
 
 @dataclass(kw_only=True)
 class Classic(Adversarial):
-    """The non-saturating game as Radford et al. (2016, section 4) play it, with players that are normalised.
-
-    Args:
-        game: as of :class:`Adversarial`, and so are the others.
-        penalty: weight γ of the gradient penalty; None takes the game's own.
-        penalty_fall: factor by which the penalty falls over the training; None takes the game's own.
-        penalty_every: steps from one penalty to the next, each so many times as strong.
-        discriminator_steps: moves of D for each of G.
-        average: decay of the running average of G, at each of its moves.
-        schedule: course of the learning rate over the training.
-        decay: β₁ of Adam.
-        decay_of_squares: β₂ of Adam.
-    """
+    """The non-saturating game as Radford et al. (2016, section 4) play it, with players that are normalised."""
 
     game: Game = "non-saturating"
     decay_of_squares: Fraction = 0.999

@@ -54,7 +54,7 @@ from reverie.units import Blocks, Gaussian
 FRAMES, SHOWN = 8, 8
 """Pictures: moments of the training, and latents that are followed through it or walked between."""
 FEW = 50
-"""Validation examples below which coverage is measured on training examples instead."""
+"""Validation examples below which coverage is measured on training examples, and nothing is said of D's memory."""
 TIES = 1e-4
 """Standard deviation of a noise that parts equal rows: where many are, balls to the fifth neighbour would be empty."""
 FILM = 2**18
@@ -250,16 +250,15 @@ class Players(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Latent):
         Resemblance is measured between what D sees, with no network between.
         """
         real, y = self.shown(train if validation is None or len(validation) < FEW else validation)
-        labels = self._labels(len(real), None, rng) if y is None else y
         found: Metrics = {}
         if len(real) > NEIGHBOURS:
-            made = statistics(self.x_unit, self._drawn(self.latents(len(real), rng), labels, rng))
+            made = statistics(self.x_unit, self._drawn(self.latents(len(real), rng), y, rng))
             apart = [x + TIES * rng.normal(tuple(x.shape)).to(x) for x in (real, made)]
             likeness = coverage_of(apart[0], apart[1])
             found = {"coverage": likeness.coverage.value, "precision": likeness.precision.value}
             of_real, of_made = (float(x.var(0).sum()) for x in apart)
             found["spread"] = math.sqrt(of_made / of_real)
-        if validation is not None:
+        if validation is not None and len(validation) >= FEW:
             found["by_heart"] = float(ordered(self._odds(train), self._odds(validation)))
         return found
 

@@ -37,8 +37,8 @@ MEANS = {
     "precision": "Share of draws that lie where real examples do. More is better.",
     "recall": "Share of real examples that lie where draws do. More is better.",
     "density": "How many real neighbourhoods a draw lies in, by how many it would. About 1 is as real examples.",
-    COPIES: "Share of draws that lie as close to a training example as hardly any real example does. As much as for "
-    "real examples is no copying.",
+    COPIES: "Share of draws that are as close to a training example as a copy, beyond what real examples are. About 0 "
+    "is no copying, and it may fall below by chance.",
     USEFULNESS: "What learners get from draws, by what they get from as many real examples. More is better.",
 }
 Array = NDArray[Any]
