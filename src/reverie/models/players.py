@@ -90,11 +90,18 @@ class Players(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Latent):
         ),
         Curve(
             "Balance",
-            {"told_apart": "training and made", "by_heart": "training and validation"},
+            {"told_apart": "training and made"},
             "share of pairs",
             caption="Pairs of a training example and a made one of which D takes the first for the realer one: one "
-            "half if it cannot tell them apart, one if it always can, from where G may find no way back. With a "
-            "validation example in place of the made one, it is above one half if D knows its examples by heart.",
+            "half if it cannot tell them apart, one if it always can, from where G may find no way back.",
+        ),
+        Curve(
+            "Memory",
+            {"by_heart": "training and validation"},
+            "share of pairs",
+            "lower",
+            "Pairs of a training example and a validation one of which D takes the first for the realer one: above one "
+            "half if it knows its examples by heart.",
         ),
         Curve(
             "Losses",
