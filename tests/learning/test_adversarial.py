@@ -637,3 +637,18 @@ def test_of_pictures_it_is_said_that_pixels_are_a_rough_guide():
 def test_a_game_that_was_stopped_before_g_moved_is_judged_without_its_signal():
     (found,) = found_in([{"epoch": 1, "told_apart": 1.0, "coverage": 0.0, "precision": 0.0, "spread": 1.5}])
     assert found.startswith("draws lie beside the data")
+
+
+def test_no_remedy_contradicts_one_that_was_given_before_it():
+    """A game that needs more epochs is not told to take fewer, nor one whose D is to look closer to look less so."""
+    low = np.full(40, 0.1)
+    ahead, by_heart = found_in(told(coverage=low, told_apart=np.full(40, 0.999), by_heart=np.full(40, 0.9)))
+    assert "more epochs" in ahead
+    assert by_heart.endswith("Remedy: more data, a smaller network, a larger learning.penalty than 0.1")
+    course = np.where(STEPS < 36, 0.1 + 0.5 * (STEPS % 2), 0.05)
+    beside, swinging = found_in(told(coverage=course, precision=low))
+    assert beside.endswith("Remedy: more epochs, larger networks, a smaller learning.penalty, so that D looks closer")
+    assert swinging.startswith("oscillation")
+    assert "larger learning.penalty" not in swinging
+    (alone,) = found_in(told(by_heart=np.full(40, 0.9)))
+    assert alone.endswith("Remedy: more data, a smaller network, a larger learning.penalty than 0.1, fewer epochs")

@@ -40,7 +40,7 @@ back and forth of the last steps (Yazıcı et al. 2019).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, get_args
 
@@ -153,6 +153,12 @@ SWING = 0.15
 MEMORY = 0.7
 """Share of pairs of a training and a validation example of which D takes the first for the realer one, from which it
 knows its examples by heart: of examples that it has never seen it would be one half."""
+CONTRARY = (
+    {"more epochs", "fewer epochs"},
+    {"larger learning.penalty", "smaller learning.penalty"},
+    {"larger networks", "a smaller network"},
+)
+"""Remedies that are not to be given together."""
 
 Judge = Callable[[Tensor], Tensor]
 """D: examples (B, d) to log-odds (B,)."""
@@ -410,76 +416,91 @@ def ordered(r: Tensor, f: Tensor) -> Tensor:
     return (below + not_above).sum() / (2 * len(r) * len(f))
 
 
+Finding = tuple[str, Sequence[str]]
+"""What has gone wrong, with its figures, and what can be done about it."""
+
+
 def diagnose(history: Sequence[Metrics], played: Adversarial, pictures: bool = False) -> tuple[str, ...]:
     """What has gone wrong in a game with this history, each with a figure and a remedy that this game leaves.
+
+    No remedy contradicts one of a defect that is named before it.
 
     Args:
         history: rows of figures, one for each epoch; without ``coverage`` nothing is found.
         played: the game as it was played.
         pictures: whether coverage and precision were measured between pixels.
     """
+    named: set[str] = set()
+    said = []
+    for defect, remedies in _findings(history, played, pictures):
+        kept = [remedy for remedy in remedies if not named & _contrary(_kind(remedy))]
+        named |= {_kind(remedy) for remedy in kept}
+        said.append(f"{defect}. Remedy: {', '.join(kept)}" if kept else defect)
+    return tuple(said)
+
+
+def _findings(history: Sequence[Metrics], played: Adversarial, pictures: bool) -> Iterator[Finding]:
+    """The worst first."""
     course = np.array([row["coverage"] for row in history if "coverage" in row])
     if not len(course):
-        return ()
+        return
     late = min(max(1, len(history) // 10), len(course))
     told = _late("told_apart", history, late)
     level = np.convolve(course, np.ones(late) / late, "valid")  # of so many epochs, since one is measured on few draws
     coverage = float(level[-1])
     signals = [row["signal"] for row in history if "signal" in row]
-    found = []
     if told > WON and coverage < FAIR and signals:
-        found.append(_lost(told, _late("signal", history, late) / max(*signals, 1e-12), played))
+        yield _lost(told, _late("signal", history, late) / max(*signals, 1e-12), played)
     elif coverage < FAIR:
         precision, spread = (_late(name, history, late) for name in ("precision", "spread"))
-        found.append(_missed(coverage, precision, spread, played, pictures))
+        yield _missed(coverage, precision, spread, played, pictures)
     lost = float(level.max()) - coverage
     swing = float(np.abs(np.diff(course[len(course) // 2 :])).mean()) if len(course) > 4 else 0.0
     if lost > SWING or swing > SWING:
         slower = ["learning.schedule=linear"] if played.schedule == "constant" else []
-        found.append(
+        yield (
             f"oscillation: coverage was {level.max():.2f} after epoch {int(level.argmax()) + late} and is now "
-            f"{coverage:.2f}, having moved by {swing:.2f} an epoch. "
-            + _remedy("a smaller learning_rate", *slower, "a larger learning.average", _flatter(played))
+            f"{coverage:.2f}, having moved by {swing:.2f} an epoch",
+            ["a smaller learning_rate", *slower, "a larger learning.average", _flatter(played)],
         )
     if "by_heart" in history[-1] and (known := _late("by_heart", history, late)) > MEMORY:
-        found.append(
+        yield (
             f"D knows its training examples by heart: it takes them for the realer ones in {known:.1%} of their pairs "
-            "with validation examples. " + _remedy("more data", "a smaller network", _flatter(played), "fewer epochs")
+            "with validation examples",
+            ["more data", "a smaller network", _flatter(played), "fewer epochs"],
         )
-    return tuple(found)
 
 
-def _lost(told: float, signal: float, played: Adversarial) -> str:
+def _lost(told: float, signal: float, played: Adversarial) -> Finding:
     """D is ahead: of a G that hears nothing any more, or of one that only needs time."""
     ahead = f"it tells {told:.1%} of the pairs of a real example and a made one apart, and the signal that G follows"
     fewer = [f"fewer learning.discriminator_steps than {n}"] if (n := played.discriminator_steps) > 1 else []
     if signal >= FAINT:
-        remedy = _remedy("more epochs", *fewer, _flatter(played))
-        return f"D is far ahead: {ahead} is still {signal:.2g} of its largest. {remedy}"
+        still = f"D is far ahead: {ahead} is still {signal:.2g} of its largest"
+        return still, ["more epochs", *fewer, _flatter(played)]
     other = ["another learning.game than minimax"] if played.game == "minimax" else []
-    remedy = _remedy(*other, *fewer, _flatter(played), "a smaller learning_rate")
-    return f"D has won: {ahead} has vanished to {signal:.2g} of its largest. {remedy}"
+    gone = f"D has won: {ahead} has vanished to {signal:.2g} of its largest"
+    return gone, [*other, *fewer, _flatter(played), "a smaller learning_rate"]
 
 
-def _missed(coverage: float, precision: float, spread: float, played: Adversarial, pictures: bool) -> str:
+def _missed(coverage: float, precision: float, spread: float, played: Adversarial, pictures: bool) -> Finding:
     """Much of the data has no draw near it: since draws are of few kinds, or since they lie beside the data."""
-    rough = " Between pixels this is a rough guide, which may take blur for collapse." if pictures else ""
+    rough = ". Between pixels this is a rough guide, which may take blur for collapse" if pictures else ""
     figures = f"coverage is {coverage:.2f}: no draw is near {1 - coverage:.0%} of real examples"
     other = ["learning.game=relativistic"] if played.game != "relativistic" else []
     if precision >= FAIR:
-        return (
-            f"mode collapse: {figures}, although {precision:.0%} of draws lie where the data do: G makes few kinds of "
-            f"examples.{rough} " + _remedy(*other, _flatter(played), "a smaller learning_rate", "more epochs")
-        )
+        collapsed = f"although {precision:.0%} of draws lie where the data do: G makes few kinds of examples{rough}"
+        remedies = [*other, _flatter(played), "a smaller learning_rate", "more epochs"]
+        return f"mode collapse: {figures}, {collapsed}", remedies
     if spread < NARROW:
-        return (
-            f"mode collapse, or a G that has hardly begun: {figures}, and draws differ from each other by {spread:.2f} "
-            f"of what real examples do.{rough} " + _remedy("more epochs", *other, "a smaller learning_rate")
-        )
+        alike = f"draws differ from each other by {spread:.2f} of what real examples do{rough}"
+        remedies = ["more epochs", *other, "a smaller learning_rate"]
+        return f"mode collapse, or a G that has hardly begun: {figures}, and {alike}", remedies
     closer = ["a smaller learning.penalty, so that D looks closer"] if played.weight else []
+    beside = f"{precision:.0%} of them lie where the data do, and {figures}"
     return (
-        f"draws lie beside the data: {precision:.0%} of them lie where the data do, and {figures}; G is blurred or has "
-        f"had too little training.{rough} " + _remedy("more epochs", "larger networks", *closer)
+        f"draws lie beside the data: {beside}; G is blurred or has had too little training{rough}",
+        ["more epochs", "larger networks", *closer],
     )
 
 
@@ -488,8 +509,14 @@ def _flatter(played: Adversarial) -> str:
     return f"a larger learning.penalty than {played.weight:g}" if played.weight else "a gradient learning.penalty"
 
 
-def _remedy(*things: str) -> str:
-    return f"Remedy: {', '.join(things)}"
+def _kind(remedy: str) -> str:
+    """The words of a remedy that another may contradict."""
+    return next((kind for pair in CONTRARY for kind in pair if kind in remedy), remedy)
+
+
+def _contrary(kind: str) -> set[str]:
+    """What contradicts it."""
+    return {other for pair in CONTRARY if kind in pair for other in pair if other != kind}
 
 
 def _late(name: str, history: Sequence[Metrics], epochs: int) -> float:
