@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 from sklearn.datasets import load_digits
 
 QUICK = {
@@ -77,6 +78,23 @@ def test_what_it_cannot_do_is_refused_in_a_line(invoke, runs, tmp_path, name):
     refused = invoke("impute", runs / name, runs / "digits.npz", "--out", tmp_path / "i.npy")
     assert refused.code == 2
     assert "cannot impute; it can sample, transform" in refused.error
+
+
+def test_a_folder_of_images_of_all_sizes_is_brought_to_one_that_need_not_be_square(invoke, tmp_path):
+    rng, folder = np.random.default_rng(0), tmp_path / "photographs"
+    folder.mkdir()
+    for k in range(12):
+        image = rng.integers(0, 255, (20 + k, 40 - k), dtype=np.uint8)
+        Image.fromarray(image).save(folder / f"{k}.png")
+    words = ("--size", "8x12", "--set", "epochs=1", "--set", "channels=4")
+    assert invoke("fit", "dcgan", folder, *words, "--out", tmp_path / "run").code == 0
+    assert invoke("sample", tmp_path / "run", "-n", 2, "--out", tmp_path / "drawn.npy").code == 0
+    assert np.load(tmp_path / "drawn.npy").shape == (2, 8, 12)
+    codes = invoke("encode", tmp_path / "run", folder, "--out", tmp_path / "codes.npy")
+    assert codes.code == 0, "a run reads other images as its own"
+    odd = invoke("data", "check", folder, "--size", "8,12")
+    assert odd.code == 2
+    assert "such as 48x64" in odd.error
 
 
 def test_dcgan_s_refusals_name_a_way_out(invoke, tmp_path):

@@ -106,7 +106,9 @@ def test_a_limit_leaves_validation_and_test_alone(tmp_path: Path) -> None:
         ({"test": float("nan")}, "test is a fraction"),
         ({"validation": 1.5}, "validation is a fraction"),
         ({"seed": -1}, "seed is a whole number"),
-        ({"size": 0}, "size is at least 1"),
+        ({"size": 0}, "size is a number of pixels, at least 1"),
+        ({"size": (4, 0)}, "a pair of height and width, not"),
+        ({"size": (4, 5, 6)}, "a pair of height and width"),
         ({"limit": 0}, "limit is at least 1"),
     ],
 )

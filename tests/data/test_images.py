@@ -99,6 +99,18 @@ def test_images_of_several_sizes_need_a_size(tmp_path: Path) -> None:
     refused(tmp_path, "of memory", size=10**7)
 
 
+def test_a_size_may_be_a_height_and_a_width(tmp_path: Path) -> None:
+    """Images are scaled to fill it, and what stands out is cut off alike on both sides."""
+    half = np.zeros((8, 16), np.uint8)
+    half[:, 8:] = 200
+    Image.fromarray(half).save(tmp_path / "a.png")
+    wide, tall = raw(tmp_path, size=(4, 8)).x[0], raw(tmp_path, size=[8, 4]).x[0]
+    assert (wide.shape, tall.shape) == ((4, 8), (8, 4))
+    for image in (wide, tall):
+        assert (image[:, 0] < 40).all()
+        assert (image[:, -1] > 160).all()
+
+
 def test_colour_grey_transparency_and_depth(tmp_path: Path) -> None:
     save_image(tmp_path / "rgb.png", 50, mode="RGB")
     assert read_file(tmp_path / "rgb.png", colour=True).shape == (4, 6, 3)

@@ -87,7 +87,8 @@ SplitSeed = Annotated[
     int | None, typer.Option("--split-seed", metavar="N", min=0, help="Decides the split.", show_default="0")
 ]
 Size = Annotated[
-    int | None, typer.Option("--size", metavar="N", min=1, help="Bring the images of a folder to N × N pixels.")
+    str | None,
+    typer.Option("--size", metavar="N|HxW", help="Bring the images of a folder to N × N pixels, or to H rows of W."),
 ]
 Colour = Annotated[
     bool | None, typer.Option("--colour/--grey", help="Read the images of a folder in colour.", show_default="grey")
@@ -181,6 +182,8 @@ def reads_data(command: Callable[..., None]) -> Callable[..., None]:
 def _loading(given: dict[str, Any]) -> Loading:
     names = {"split_seed": "seed"}
     found = {names.get(name, name): value for name, value in given.items() if value is not None}
+    if "size" in found:
+        found["size"] = pixels(found["size"])
     if "test" in found:
         found["test"] = fraction_or_path(found["test"])
     if "schema" in found:
@@ -203,6 +206,18 @@ def fraction_or_path(text: str) -> float | str:
         return float(text)
     except ValueError:
         return text
+
+
+def pixels(text: str) -> int | tuple[int, int]:
+    """``32``, ``48x64`` -> a size of images.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    if not (found := re.fullmatch(r"(\d+)(?:[x×](\d+))?", text)):
+        raise UsageError(f"--size {text!r}: it takes a number of pixels such as 32, or rows and columns such as 48x64")
+    rows, columns = found.groups()
+    return int(rows) if columns is None else (int(rows), int(columns))
 
 
 def seconds(text: str) -> float:

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from reverie.data import bundled, readers, sequences
+from reverie.data import bundled, images, readers, sequences
 from reverie.data.limits import fault, fits, foreign, one_line, short
 from reverie.data.schema import NOTHING, Schema, wanted
 from reverie.errors import UsageError
@@ -111,7 +111,7 @@ def load(
     validation: float = 0.1,
     seed: int = 0,
     strict: bool = False,
-    size: int | None = None,
+    size: images.Size | None = None,
     colour: bool = False,
     limit: int | None = None,
     target: str | None = None,
@@ -134,7 +134,7 @@ def load(
         seed: of the random split. The same seed gives the same split on every machine; for ``test`` as scikit-learn's
             ``train_test_split`` makes it.
         strict: make the first bad file or row an error instead of leaving it out.
-        size: bring images of a folder to ``size`` × ``size`` pixels.
+        size: bring images of a folder to ``size`` × ``size`` pixels, or to a height and a width.
         colour: read images of a folder in colour instead of grey.
         limit: keep only so many training examples. Validation and test stay what they are without it.
         target: the column of a table that holds the labels.
@@ -151,7 +151,9 @@ def load(
     """
     source = os.fspath(source)
     test = _fraction_or_source(test)
-    _check_arguments(test, validation, seed, size, limit)
+    _check_arguments(test, validation, seed, limit)
+    if size is not None:
+        images.sides(size)
     options = readers.Options(
         strict,
         size,
@@ -324,15 +326,14 @@ def _fraction_or_source(test: float | str | os.PathLike[str] | None) -> float | 
         return os.fspath(test)  # type: ignore[arg-type]
 
 
-def _check_arguments(test: object, validation: float, seed: int, size: int | None, limit: int | None) -> None:
+def _check_arguments(test: object, validation: float, seed: int, limit: int | None) -> None:
     for name, fraction in (("test", test), ("validation", validation)):
         if isinstance(fraction, int | float) and not 0 <= fraction < 1:
             raise UsageError(f"{name} is a fraction of the examples, at least 0 and less than 1, not {fraction}.")
     if not 0 <= seed < 2**32:
         raise UsageError(f"seed is a whole number from 0 to 4,294,967,295, not {seed}.")
-    for name, number in (("size", size), ("limit", limit)):
-        if number is not None and number < 1:
-            raise UsageError(f"{name} is at least 1, not {number}.")
+    if limit is not None and limit < 1:
+        raise UsageError(f"limit is at least 1, not {limit}.")
 
 
 def _check_apart(source: str, test: str) -> None:

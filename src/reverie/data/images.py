@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,11 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reverie.data.limits import Problems, fault, fits, foreign, grows
-from reverie.errors import DataError
+from reverie.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+Size = int | Sequence[int]
+"""Of images in pixels: a square's side, or height and width."""
 ENDINGS = (".png", ".jpg", ".jpeg")
 SHEET_WIDTH = 640  # pixels that a sheet is scaled up towards
 
@@ -27,12 +29,12 @@ _NEGATIVE, _ZERO, _POSITIVE = (33, 102, 172), (247, 247, 247), (178, 24, 43)
 
 
 def read_files(
-    files: list[Path], *, size: int | None = None, colour: bool = False
+    files: list[Path], *, size: Size | None = None, colour: bool = False
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_], tuple[str, ...]]:
     """Read image files into one array.
 
     Transparent images are laid on white, 16-bit ones are reduced to 8 bits, photographs are turned upright. With
-    ``size`` each is scaled to fill the square, and what stands out of it on the longer side is cut off.
+    ``size``, that of a square or (h, w), each is scaled to fill it, and what stands out on one side is cut off.
 
     Returns:
         The images (n, h, w) or (n, h, w, 3) as uint8, which of ``files`` they are, and a line for each that is bad.
@@ -41,7 +43,7 @@ def read_files(
         DataError: if none can be read, if they differ in size and no ``size`` is given, or if they don't fit in memory.
     """
     if size is not None:
-        fits(files[0].parent, len(files) * size * size * (3 if colour else 1))
+        fits(files[0].parent, len(files) * math.prod(sides(size)) * (3 if colour else 1))
     problems = Problems()
     read = np.zeros(len(files), dtype=bool)
     images: NDArray[np.uint8] | None = None
@@ -65,7 +67,7 @@ def read_files(
     return images[: read.sum()], read, problems.lines()
 
 
-def read_file(file: Path, *, size: int | None = None, colour: bool = False) -> NDArray[np.uint8]:
+def read_file(file: Path, *, size: Size | None = None, colour: bool = False) -> NDArray[np.uint8]:
     """Read one PNG or JPEG file as (h, w) grey levels, or as (h, w, 3) colours.
 
     Raises:
@@ -78,7 +80,8 @@ def read_file(file: Path, *, size: int | None = None, colour: bool = False) -> N
         grows(file, width * height * max(4, len(image.getbands())), file.stat().st_size)
         plain = _flat(ImageOps.exif_transpose(image), "RGB" if colour else "L")
         if size is not None:
-            plain = ImageOps.fit(plain, (size, size))
+            h, w = sides(size)
+            plain = ImageOps.fit(plain, (w, h))
         return np.array(plain, dtype=np.uint8)
 
 
@@ -181,6 +184,21 @@ def _quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+def sides(size: Size) -> tuple[int, int]:
+    """Height and width, both at least 1.
+
+    Raises:
+        UsageError: it is no size.
+    """
+    try:
+        h, w = (size, size) if isinstance(size, int) else size
+    except (TypeError, ValueError):
+        h = w = 0
+    if h < 1 or w < 1:
+        raise UsageError(f"size is a number of pixels, at least 1, or a pair of height and width, not {size!r}.")
+    return h, w
 
 
 def _sizes_differ(first: object, a: NDArray[Any], second: object, b: NDArray[Any]) -> DataError:

@@ -47,7 +47,7 @@ class Options:
     ``wanted`` of a table's columns; the ``alphabet`` that sequences must be written in."""
 
     strict: bool = False
-    size: int | None = None
+    size: images.Size | None = None
     colour: bool = False
     wanted: Wanted = NOTHING
     alphabet: tuple[str, ...] | None = None
