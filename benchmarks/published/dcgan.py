@@ -10,7 +10,8 @@ pixels (32 × 32), batch normalisation, the non-saturating game, Adam at 2e-4 wi
 as ours. Time is processor time of one thread, the same for all: --minutes for each. Images to learn from: the first
 50,000. --on mnist, --seed, --validate (held-out images from the validation split; choices are made there). Bounds, on
 test images: a smaller Fréchet distance than the reference's, coverage at least 0.8, and as an aim a Fréchet distance
-at most three times the floor. --sheet FILE paints draws of all, a row each.
+at most three times the floor. --sheet FILE paints draws of all, a row each. --seeds N trains ours alone, with the
+seeds 0 to N − 1, and holds the lowest of their coverages against the bound.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from reverie.evidence.neighbourhoods import coverage_of
 from reverie.evidence.spaces import space_of
 
 DRAWS, SHOWN = 10_000, 16
+OURS = "dcgan, default arguments"
 LATENT = hand_written.LATENT
 Images = NDArray[np.uint8]
 
@@ -94,7 +96,9 @@ def reference(x: Images, minutes: float, seed: int) -> tuple[Images, str]:
                 return images, f"{steps * hand_written.BATCH / len(x):.1f} epochs, {minutes:.1f} minutes"
 
 
-def measure(on: str, minutes: float, seed: int, validate: bool, quick: bool, only: str, sheet: str) -> Result:
+def measure(
+    on: str, minutes: float, seed: int, seeds: int, validate: bool, quick: bool, only: str, sheet: str
+) -> Result:
     """Train all for the same time, and compare their draws with held-out images."""
     torch.set_num_threads(1)  # processor time then is what one core takes
     dataset = data.load(on)
@@ -102,17 +106,24 @@ def measure(on: str, minutes: float, seed: int, validate: bool, quick: bool, onl
     held_out = (dataset.validation if validate else dataset.test).x[:DRAWS]
     if quick:
         x, y, held_out, minutes = x[:3000], y[:3000], held_out[:1000], 0.1
+
+    def dcgan(seed: int) -> tuple[Images, str]:
+        return ours(lambda epochs: DCGAN(epochs=epochs, seed=seed, device="cpu"), x, minutes)
+
     makers: dict[str, Callable[[], tuple[Images, str]]] = {
-        "dcgan, default arguments": lambda: ours(
-            lambda epochs: DCGAN(epochs=epochs, seed=seed, device="cpu"), x, minutes
-        ),
+        OURS: lambda: dcgan(seed),
         "gan, fully connected": lambda: ours(lambda epochs: GAN(epochs=epochs, seed=seed, device="cpu"), x, minutes),
         "reference DCGAN": lambda: reference(x, minutes, seed),
     }
+    if seeds:
+        makers = {f"{OURS}, seed {k}": lambda k=k: dcgan(k) for k in range(seeds)}  # type: ignore[misc]
     space = space_of(x, y, x.shape[1:], None, 0)
     real = space(held_out)
     training = x[np.random.default_rng(0).permutation(len(x))[: len(held_out)]]
-    sets, notes = {"training images (the floor)": training}, [f"{on}, {len(held_out):,} held-out images, seed {seed}."]
+    sets, notes = (
+        {"training images (the floor)": training},
+        [f"{on}, {len(held_out):,} held-out images{'' if seeds else f', seed {seed}'}."],
+    )
     for name, make in makers.items():
         if name.startswith(only):
             sets[name], note = make()
@@ -129,12 +140,15 @@ def measure(on: str, minutes: float, seed: int, validate: bool, quick: bool, onl
     if sheet:
         save_sheet(np.concatenate([images[:SHOWN] for images in sets.values()]), Path(sheet), SHOWN)
     checks = []
-    if not only:
-        floor, own = distances["training images (the floor)"], distances["dcgan, default arguments"]
+    if seeds:
+        least = min(value for name, value in coverages.items() if name.startswith(OURS))
+        checks = [Check(f"coverage, lowest of {seeds} seeds", least, 0.8, at_most=False)]
+    elif not only:
+        floor, own = distances["training images (the floor)"], distances[OURS]
         checks = [
             Check("Fréchet distance against the reference's", own / distances["reference DCGAN"], 1.0),
             Check("Fréchet distance against the floor (aim)", own / floor, 3.0),
-            Check("coverage", coverages["dcgan, default arguments"], 0.8, at_most=False),
+            Check("coverage", coverages[OURS], 0.8, at_most=False),
             Check("Fréchet distance against the fully connected", own / distances["gan, fully connected"], 1.0),
         ]
     columns = ["images", "Fréchet distance", "kernel distance × 1,000", "coverage", "precision"]
@@ -142,5 +156,5 @@ def measure(on: str, minutes: float, seed: int, validate: bool, quick: bool, onl
 
 
 if __name__ == "__main__":
-    options = {"on": "fashion-mnist", "minutes": 5.0, "seed": 0, "only": "", "sheet": ""}
+    options = {"on": "fashion-mnist", "minutes": 5.0, "seed": 0, "seeds": 0, "only": "", "sheet": ""}
     main(__doc__, measure, validate=False, **options)

@@ -97,18 +97,17 @@ def test_a_small_game_ends_where_draws_cannot_be_told_from_data():
     assert model.diagnosis(model.history_) == ()
 
 
-def test_every_mode_is_found():
-    """An easier ring of eight than the usual one: s.d. a tenth of the radius, fewer points, smaller networks."""
-    rng = np.random.default_rng(0)
-    angle = 2 * np.pi * rng.integers(8, size=2000) / 8
-    x = np.stack([np.cos(angle), np.sin(angle)], 1) + 0.1 * rng.normal(size=(2000, 2))
-    model = fitted(x, hidden=(64, 64), epochs=30, batch_size=100)
-    draws = model.sample(2500)
-    centres = np.stack([np.cos(np.arange(8) * np.pi / 4), np.sin(np.arange(8) * np.pi / 4)], 1)
-    distances = np.linalg.norm(draws[:, None] - centres, axis=2)
-    near = np.bincount(distances.argmin(1)[distances.min(1) < 0.3], minlength=8)
+def test_every_mode_of_a_ring_is_found():
+    """Default arguments; ``benchmarks/adversarial_modes.py`` does it with more points, ten seeds, and a grid of 25.
+
+    The bounds are that benchmark's: 20 of 2,500 draws within three standard deviations of every mode, and 80 % of all.
+    """
+    model = GAN(device="cpu").fit(ring(6000))
+    centres = 2 * np.stack([np.cos(np.arange(8) * np.pi / 4), np.sin(np.arange(8) * np.pi / 4)], 1)
+    distances = np.linalg.norm(model.sample(2500)[:, None] - centres, axis=2)
+    near = np.bincount(distances.argmin(1)[distances.min(1) < 3 * 0.02], minlength=8)
     assert (near >= 20).all(), near
-    assert near.sum() > 0.7 * 2500
+    assert near.sum() >= 0.8 * 2500
     assert model.diagnosis(model.history_) == ()
 
 

@@ -214,9 +214,13 @@ def _next(run: Run) -> list[tuple[str, str]]:
     """Commands to try, and what they are for."""
     from reverie import registry
 
-    folder = shlex.quote(str(run.path))
+    folder, model = shlex.quote(str(run.path)), registry.get(run.config.model)
+    if hasattr(model, "log_likelihood"):
+        found = "how likely test data are under it"
+    else:
+        found = "how much its draws resemble test data" if hasattr(model, "sample") else "how it does on test data"
     commands = [
-        (f"reverie evaluate {folder}", "how likely test data are under it"),
+        (f"reverie evaluate {folder}", found),
         (f"reverie sample {folder} -n 64 --out samples.png", "dream new examples"),
         (f"reverie report {folder}", "the page that shows it all"),
     ]
@@ -224,7 +228,7 @@ def _next(run: Run) -> list[tuple[str, str]]:
         commands.insert(0, (f"reverie fit --resume --out {folder}", "go on to the last epoch"))
     if not (run.path / "samples.png").exists():  # a model that only classifies
         commands[-2] = (f"reverie predict {folder} NEW --out labels.csv", "label new examples")
-        if not hasattr(registry.get(run.config.model), "sample"):
+        if not hasattr(model, "sample"):
             commands[-2] = (f"reverie encode {folder} NEW --out codes.npy", "the codes of new examples")
         if run.config.data.kind == "sequences":
             commands[-2] = (f"reverie sample {folder} -n 20", "dream new sequences")

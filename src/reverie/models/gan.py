@@ -71,7 +71,8 @@ class GAN(Players):
         latent: dimensions of z; None takes as many as an example has columns, at most 64.
         hidden: sizes of D's hidden layers; G has them in reverse.
         visible: one for all columns, or one for each, of "bernoulli", "gaussian", "integer", "categorical"; or
-            "pixel" for all; "auto" takes "pixel" for images and "gaussian" for anything else.
+            "pixel" for all; "auto" takes "pixel" for images and "gaussian" for anything else; the command
+            line takes what the schema says in tables.
         labels: whether G is told the label, so that draws can be asked for by label; fit then takes y.
         activation: of the hidden layers.
         octaves: of sines and cosines of each real column that D sees besides its value; pixels have none. None takes 7
