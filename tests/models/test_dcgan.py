@@ -80,13 +80,13 @@ def test_the_players_follow_the_paper_s_rules():
 
 @pytest.mark.parametrize("game", sorted(GAMES))
 def test_layers_are_normalised_in_games_without_a_penalty(game):
-    penalised = Adversarial(game=game).weight > 0
+    penalised = Adversarial(game=game).penalty_ > 0
     model = begun((16, 16), learning=Adversarial(game=game))
-    assert model.normalised == (not penalised)
+    assert model.batch_norm_ == (not penalised)
     assert any("scale" in name for name in model.params_) == (not penalised)
-    assert not begun((16, 16), learning=Adversarial(game=game, penalty=1)).normalised
-    assert begun((16, 16), learning=Adversarial(game=game, penalty=0)).normalised
-    assert not begun((16, 16), learning=Adversarial(game=game, penalty=0), batch_norm=False).normalised
+    assert not begun((16, 16), learning=Adversarial(game=game, penalty=1)).batch_norm_
+    assert begun((16, 16), learning=Adversarial(game=game, penalty=0)).batch_norm_
+    assert not begun((16, 16), learning=Adversarial(game=game, penalty=0), batch_norm=False).batch_norm_
     with pytest.raises(UsageError, match=r"batch_norm=True with a gradient penalty.*leave batch_norm out, or set"):
         begun((16, 16), learning=Adversarial(game=game, penalty=0.1), batch_norm=True)
 

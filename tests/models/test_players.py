@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 import reverie
 from reverie import DCGAN, GAN, Adversarial
 from reverie.errors import DataError, UsageError
-from reverie.models.players import FEW, FRAMES, SHOWN, drawn, means, own, values
+from reverie.models.players import CELLS, FEW, FRAMES, MARGIN, POINTS, SHOWN, drawn, means, own, values
 from reverie.random import Random
 from reverie.units import Bernoulli, Blocks, Categorical, Gaussian
 
@@ -284,6 +284,27 @@ def test_the_film_of_large_images_follows_fewer_latents():
         assert model.buffers_["film"].shape == (FRAMES, followed, side * side)
         assert model.layout()["buffers.film"] == (FRAMES, followed, side * side)
         assert model.pictures(bytes_of(10, (side, side)), Random())[0].columns == followed
+
+
+def test_the_film_of_points_shows_where_they_crowd_and_the_data_last():
+    """Nine tenths of the data are to the lower left, where their picture is darker; where none lie it is blank."""
+    rng = np.random.default_rng(0)
+    x = np.where(rng.random((400, 1)) < 0.9, [-1.0, -2.0], [1.0, 2.0]) + 0.01 * rng.normal(size=(400, 2))
+    model = GAN(2, hidden=(4,), epochs=5, batch_size=100, device="cpu").fit(x)
+    (film,) = model.pictures(x, Random())
+    assert "after 1, 2, 4, 5 epochs" in film.caption
+    assert film.images.shape == (5, CELLS, CELLS)
+    data, edge = film.images[-1], int(CELLS * MARGIN / (1 + 2 * MARGIN))
+    dark = np.argwhere(data > 0)
+    assert {(r > CELLS // 2, c < CELLS // 2) for r, c in dark} == {(True, True), (False, False)}, "up is up"
+    assert data[CELLS // 2 :].sum() > data[: CELLS // 2].sum()
+    assert not data[:edge].any()
+    assert not data[:, -edge:].any()
+    assert model.buffers_["film"].shape == (FRAMES, POINTS, 2)
+    table = GAN(2, hidden=(4,), visible=("gaussian", "bernoulli"), epochs=1, batch_size=100, device="cpu")
+    bits = np.stack([x[:, 0], x[:, 1] > 0], 1)
+    assert table.fit(bits).pictures(bits, Random()) == []
+    assert "film" not in table.buffers_
 
 
 @each_player

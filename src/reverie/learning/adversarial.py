@@ -275,13 +275,13 @@ class Adversarial(Principle, BaseEstimator):
     decay_of_squares: Fraction = 0.99
 
     @property
-    def weight(self) -> float:
-        """γ."""
+    def penalty_(self) -> float:
+        """γ: the game's, where none is given."""
         return GAMES[self.game].penalty if self.penalty is None else self.penalty
 
     @property
-    def fall(self) -> float:
-        """Factor by which γ falls over the training."""
+    def penalty_fall_(self) -> float:
+        """Factor by which γ falls over the training: the game's, where none is given."""
         return GAMES[self.game].fall if self.penalty_fall is None else self.penalty_fall
 
     def check(self, batches: int) -> None:
@@ -302,9 +302,9 @@ class Adversarial(Principle, BaseEstimator):
         Raises:
             UsageError: a gradient penalty of a D that does not judge each row by itself.
         """
-        if self.weight and not model.rowwise:
+        if self.penalty_ and not model.rowwise:
             raise UsageError(
-                f"learning.penalty={self.weight:g} with a D that is normalised over batches: its slope at an example "
+                f"learning.penalty={self.penalty_:g} with a D that is normalised over batches: its slope at an example "
                 "would depend on the others; set learning.penalty=0, or do not normalise its layers"
             )
         own = {name: _of(name, model.params_) for name in ("generator", "discriminator")}
@@ -330,7 +330,7 @@ class Adversarial(Principle, BaseEstimator):
         leaves = state.generator.leaves(_of("generator", model.params_))
         with torch.set_grad_enabled(moves):  # what G has made for D serves for its own move, too
             made = model.generate(model.latents(len(x), state.rng), y, leaves, state.rng)
-        weight = self.weight * self.fall**progress
+        weight = self.penalty_ * self.penalty_fall_**progress
         figures = self._move_discriminator(model, state, x, made.detach(), y, rate, weight)
         if moves:
             figures |= self._move_generator(model, state, x, made, y, rate)
@@ -496,17 +496,17 @@ def _missed(coverage: float, precision: float, spread: float, played: Adversaria
         alike = f"draws differ from each other by {spread:.2f} of what real examples do{rough}"
         remedies = ["more epochs", *other, "a smaller learning_rate"]
         return f"mode collapse, or a G that has hardly begun: {figures}, and {alike}", remedies
-    closer = ["a smaller learning.penalty, so that D looks closer"] if played.weight else []
+    closer = ["a smaller learning.penalty, so that D looks closer"] if played.penalty_ else []
     beside = f"{precision:.0%} of them lie where the data do, and {figures}"
     return (
-        f"draws lie beside the data: {beside}; G is blurred or has had too little training{rough}",
+        f"draws lie beside the data: {beside}; G is not yet as fine as the data, or has had too little training{rough}",
         ["more epochs", "larger networks", *closer],
     )
 
 
 def _flatter(played: Adversarial) -> str:
     """How D's slope is kept smaller than it was."""
-    return f"a larger learning.penalty than {played.weight:g}" if played.weight else "a gradient learning.penalty"
+    return f"a larger learning.penalty than {played.penalty_:g}" if played.penalty_ else "a gradient learning.penalty"
 
 
 def _kind(remedy: str) -> str:

@@ -87,9 +87,9 @@ class DCGAN(Players):
         return self.learning or Classic()
 
     @property
-    def normalised(self) -> bool:
+    def batch_norm_(self) -> bool:
         """Whether layers are normalised over the batch."""
-        penalised = self.principle().weight > 0
+        penalised = self.principle().penalty_ > 0
         if self.batch_norm and penalised:
             raise UsageError(
                 "batch_norm=True with a gradient penalty: D's answer to an example would depend on the others of its "
@@ -101,13 +101,13 @@ class DCGAN(Players):
     def generator(self) -> Decoder:
         """z and the label to an image before its hyperbolic tangent."""
         return Decoder(
-            self._image(), self.latent_ + self.classes, self.channels, activation="relu", batch_norm=self.normalised
+            self._image(), self.latent_ + self.classes, self.channels, activation="relu", batch_norm=self.batch_norm_
         )
 
     @property
     def discriminator(self) -> Encoder:
         """An image to its log-odds."""
-        return Encoder(self._image(), self.answers, self.channels, activation="leaky-relu", batch_norm=self.normalised)
+        return Encoder(self._image(), self.answers, self.channels, activation="leaky-relu", batch_norm=self.batch_norm_)
 
     def _image(self) -> tuple[int, int, int]:
         h, w, maps = self._picture_shape("dcgan", "take gan, whose players are fully connected")

@@ -59,6 +59,10 @@ TIES = 1e-4
 """Standard deviation of a noise that parts equal rows: where many are, balls to the fifth neighbour would be empty."""
 FILM = 2**18
 """Entries of the film, which every checkpoint has (1 MB): of images with many pixels, fewer latents are followed."""
+POINTS, CELLS, MARGIN = 1000, 40, 0.2
+"""Of points in the plane: how many the film follows, and squares to a side of its pictures, which reach so much of the
+data's range beyond it."""
+OVER_TIME = "The generator over time"
 
 Visible = Kind | tuple[Kind, ...] | Literal["auto", "pixel"]
 
@@ -129,6 +133,11 @@ class Players(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Latent):
     def pictorial(self) -> bool:
         """Whether an example is an image."""
         return len(self.shape_) in (2, 3)
+
+    @property
+    def in_the_plane(self) -> bool:
+        """Whether an example is a point in the plane: two real numbers."""
+        return self.shape_ == (2,) and isinstance(self.x_unit, Gaussian)
 
     @property
     def encoding(self) -> Encoding:
@@ -245,7 +254,7 @@ class Players(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Latent):
         figures = self.generator.buffers("generator.")
         kept = figures | self.discriminator.buffers("discriminator.")
         kept |= {f"average.{name}": t.clone() for name, t in {**of_G, **figures}.items()}
-        return kept | ({"film": torch.zeros(FRAMES, self.followed, self.x_unit.size)} if self.pictorial else {})
+        return kept | ({"film": torch.zeros(FRAMES, self.followed, self.x_unit.size)} if self.followed else {})
 
     def principle(self) -> Adversarial:
         """The game."""
@@ -283,8 +292,10 @@ class Players(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Latent):
 
     @property
     def followed(self) -> int:
-        """Latents that the film follows."""
-        return max(1, min(SHOWN, FILM // (FRAMES * self.x_unit.size)))
+        """Latents that the film follows: few of images, many of points in the plane, none of what cannot be seen."""
+        if self.in_the_plane:
+            return POINTS
+        return max(1, min(SHOWN, FILM // (FRAMES * self.x_unit.size))) if self.pictorial else 0
 
     def diagnosis(self, history: Sequence[Metrics]) -> tuple[str, ...]:
         """What has gone wrong in a training with this history, each with a figure and a remedy; nothing if all went
@@ -448,20 +459,44 @@ class Players(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Latent):
     # What can be seen of it -----------------------------------------------------------------------------------------
 
     def pictures(self, x: Array, rng: Random) -> list[Picture]:
-        """G over time on fixed latents, and walks between latents."""
+        """G over time on fixed latents, and of images walks between latents."""
+        if self.in_the_plane:
+            return [self._crowds(x, rng)]
         return [self._film(), self._walks(rng)] if self.pictorial else []
 
     def _film(self) -> Picture:
+        epochs, scenes = self._scenes()
+        return Picture(
+            OVER_TIME,
+            "What G makes of the same latents after more and more epochs.",
+            np.concatenate(scenes),
+            columns=self.followed,
+            rows=tuple(f"epoch {epoch:,}" for epoch in epochs),
+        )
+
+    def _scenes(self) -> tuple[list[int], list[Array]]:
+        """Epochs, and what G made of the film's latents after each: (followed, …)."""
         epochs = [2**k for k in range(min(self.n_iter_.bit_length(), FRAMES))]
         scenes = [*self.buffers_["film"][: len(epochs)]]
         if self.n_iter_ not in epochs:
             epochs, scenes = [*epochs, self.n_iter_], [*scenes, self._scene()]
+        return epochs, [self._returned(scene).astype(np.float32) for scene in scenes]
+
+    def _crowds(self, x: Array, rng: Random) -> Picture:
+        """Points in the plane: how closely those of each scene crowd, and last those of the data."""
+        epochs, scenes = self._scenes()
+        data = x[rng.permutation(len(x))[: self.followed]]
+        low, width = x.min(0), np.maximum(np.ptp(x, 0), 1e-9)
+        edges = np.linspace(low - MARGIN * width, low + (1 + MARGIN) * width, CELLS + 1)
+        crowds = [np.histogramdd(scene, bins=(edges[:, 0], edges[:, 1]))[0] for scene in (*scenes, data)]
+        after = ", ".join(f"{epoch:,}" for epoch in epochs)
         return Picture(
-            "The generator over time",
-            "What G makes of the same latents after more and more epochs.",
-            self._returned(torch.cat(scenes)).astype(np.float32),
-            columns=self.followed,
-            rows=tuple(f"epoch {epoch:,}" for epoch in epochs),
+            OVER_TIME,
+            f"Where G’s points lie, the darker the more: what it makes of the same latents after {after} epochs; "
+            "the last picture is of the data. The first column goes to the right, the second one up.",
+            np.stack([np.sqrt(crowd / max(crowd.max(), 1)).T[::-1] for crowd in crowds]).astype(np.float32),
+            columns=len(crowds),
+            diverging=True,
         )
 
     def _walks(self, rng: Random) -> Picture:
