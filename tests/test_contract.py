@@ -6,7 +6,7 @@ import inspect
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ import torch
 
 import reverie
 from reverie import parameters, registry, storage
-from reverie.contract import Enumerable, Estimate, HasStatistics
+from reverie.contract import Enumerable, Estimate, HasStatistics, Imputation
 from reverie.errors import CorruptFileError, DataError, UsageError
 from reverie.learning.adversarial import Adversarial
 from reverie.learning.contrastive import Contrastive
@@ -487,6 +487,14 @@ def test_gaps_are_filled_and_what_is_known_is_kept(case):
     np.testing.assert_array_equal(filled[~gaps], whole[~gaps])
     all_gaps = asked(model.impute, np.full_like(x, np.nan))
     assert np.isfinite(all_gaps).all()
+
+
+@each_model
+def test_who_imputes_says_how_its_draws_are_to_be_taken(case):
+    assert hasattr(case.cls, "impute") == hasattr(case.cls, "imputation")
+    assert getattr(case.cls, "imputation", "exact") in get_args(Imputation)
+    if hasattr(case.cls, "impute"):  # only a chain has steps
+        assert (case.cls.imputation == "Markov chain") == ("burn_in" in inspect.signature(case.cls.impute).parameters)
 
 
 # Bad data -------------------------------------------------------------------------------------------------------------

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from reverie.random import Random
 
 Kind = Literal["exact", "lower bound", "upper bound", "estimate", "not defined"]
+Imputation = Literal["exact", "Markov chain", "approximate"]
+"""What draws of missing entries are: of p(missing | known) itself, of a chain that tends to it, or only near it."""
 Metrics = dict[str, float]
 
 

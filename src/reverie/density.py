@@ -21,7 +21,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from reverie.contract import Curve, Estimate, LogPartition, Metrics
+from reverie.contract import Curve, Estimate, Imputation, LogPartition, Metrics
 from reverie.errors import DataError, UsageError
 from reverie.evidence.likelihood import Report, estimate
 from reverie.learning.expectation_maximisation import EM, Statistics
@@ -43,6 +43,7 @@ class DensityModel(Model):
     tol: float
 
     gaps: ClassVar[bool] = True
+    imputation: ClassVar[Imputation] = "exact"
     kind: ClassVar[torch.dtype] = torch.float64
     batch_size: int = ROWS
     learning_rate: float = 1.0

@@ -13,7 +13,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from reverie.contract import Curve, Estimate, Landscape, LogPartition, Metrics, Picture
+from reverie.contract import Curve, Estimate, Imputation, Landscape, LogPartition, Metrics, Picture
 from reverie.device import threads_for
 from reverie.errors import DataError, UsageError
 from reverie.evidence import likelihood
@@ -78,6 +78,8 @@ class EnergyModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
     Attributes:
         log_partition_: log Z with its bounds, once something has asked for it.
     """
+
+    imputation: ClassVar[Imputation] = "Markov chain"
 
     # What a family states -------------------------------------------------------------------------------------------
 

@@ -40,7 +40,9 @@ from reverie import __version__, data, files, parameters, registry, storage
 from reverie.data import Dataset, Schema
 from reverie.encoding import Kind
 from reverie.errors import CorruptFileError, DataError, DivergedError, Interrupted, UsageError
+from reverie.evidence.conditional import asked_for
 from reverie.evidence.draws import MOST, About, judge
+from reverie.evidence.gaps import LEAST, gaps
 from reverie.evidence.gathering import gather, share_seen
 from reverie.evidence.likelihood import Report
 from reverie.evidence.summary import Evidence
@@ -276,13 +278,15 @@ def evaluate(run: Run, *, most: int = MOST, report: Report | None = None) -> Evi
     """How likely held-out data are under the run's model, and how its draws compare with them.
 
     Beside a likelihood stands a baseline and, where it is known, the ceiling; a model that classifies also says what
-    share of the labels it gets wrong. Draws are held against held-out examples (:mod:`reverie.evidence.draws`).
+    share of the labels it gets wrong. Draws are held against held-out examples (:mod:`reverie.evidence.draws`), draws
+    of a label are shown to a classifier, and hidden entries of held-out examples are drawn
+    (:mod:`reverie.evidence.gaps`).
 
     The test split is touched here and only here, and only once: a second call returns what the first one found.
 
     Args:
         run: a trained run.
-        most: draws, and held-out examples that they are held against; fewer than ten leave draws unjudged.
+        most: draws, and held-out examples that they are held against; fewer than ten leave all of that out.
         report: called with what is done, how far it is, and how far it goes.
     """
     model = run.model()
@@ -293,13 +297,18 @@ def evaluate(run: Run, *, most: int = MOST, report: Report | None = None) -> Evi
     dataset = run.dataset()
     splits = {"test": dataset.test.x, "validation": dataset.validation.x, "train": dataset.train.x}
     labels = {"test": dataset.test.y, "validation": dataset.validation.y, "train": dataset.train.y}
+    about = _about(dataset)
     with _each_warning_once():
         figures = tuple(gather(model, splits, dataset.protocol, dataset.facts, report, labels))
-        draws = judge(model, splits, labels, _about(dataset), most, report)
+        draws = judge(model, splits, labels, about, most, report)
+        filled = None
+        if most >= LEAST:
+            figures += tuple(asked_for(model, splits, labels, dataset.protocol, about.kinds))
+            filled = gaps(model, splits, about.kinds, about.images, most=most, report=report)
     seen = {name: share_seen(splits["train"], x) for name, x in splits.items() if name != "train" and len(x)}
     diagnosis = tuple(model.diagnosis(run.history()))
     said = verdict(figures, seen, draws, diagnosis)
-    evidence = Evidence(figures, said, digest, seen, draws, diagnosis)
+    evidence = Evidence(figures, said, digest, seen, draws, diagnosis, filled)
     files.write_atomic(run.path / "evidence.json", TypeAdapter(Evidence).dump_json(evidence, indent=2) + b"\n")
     # log Z took its time: keep it with the model. It does not change the parameters, so the checksum stays.
     model.save(run.path / "model")

@@ -39,6 +39,7 @@ def test_a_vae_draws_and_fills_gaps(invoke, runs, tmp_path):
     np.save(tmp_path / "gaps.npy", x)
     done = invoke("impute", runs / "vae", tmp_path / "gaps.npy", "--out", tmp_path / "full.npy")
     assert done.code == 0, done.err
+    assert "filled by a Markov chain of 200 steps" in done.out
     full = np.load(tmp_path / "full.npy")
     assert np.isfinite(full).all()
     np.testing.assert_array_equal(full[:, 4:], x[:, 4:])

@@ -170,6 +170,8 @@ def impute(
     """
     import numpy as np
 
+    from reverie.evidence.gaps import filled_by, own_steps
+
     output, run, model = _begin("impute", folder, out, overwrite, as_json)
     examples = _read(run, source)
     x, schema = examples.x, run.config.data.table_schema
@@ -181,7 +183,9 @@ def impute(
         filled = _with_known(model, _call(model, "impute", x, burn_in=burn_in, seed=seed), x)
     _write(run, model, filled, out, None if schema is None or schema.target_name is None else examples.y)
     output.line(f"{gaps:,} missing entries of {len(filled):,} examples drawn and written to {out}")
-    output.result(file=str(out), n=len(filled), missing=gaps)
+    steps = own_steps(model) if burn_in is None else burn_in
+    output.line(f"filled by {filled_by(model.imputation, steps)}")
+    output.result(file=str(out), n=len(filled), missing=gaps, imputation=model.imputation, steps=steps)
 
 
 def predict(

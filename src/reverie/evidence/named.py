@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from reverie.contract import Estimate
+from reverie.evidence import gaps
+from reverie.evidence.conditional import ASKED
 from reverie.evidence.draws import Draws
 from reverie.evidence.summary import Evidence
 
@@ -36,6 +38,8 @@ KNOWN = (
     COPIES,
     USEFULNESS,
     SHARPNESS,
+    ASKED,
+    *gaps.NAMES,
 )
 """Every name that there is; which of them a piece of evidence has depends on the model and the data."""
 
@@ -55,8 +59,10 @@ def of_draws(draws: Draws) -> dict[str, Estimate]:
 
 
 def of_split(evidence: Evidence, split: str) -> dict[str, Estimate]:
-    """The model's own figures of a split, without baselines and differences."""
-    return {f.name: f.estimate for f in evidence.figures if f.split == split and f.role in ("model", "detail")}
+    """The model's own figures of a split, without baselines and differences; those of filled gaps too."""
+    found = {f.name: f.estimate for f in evidence.figures if f.split == split and f.role in ("model", "detail")}
+    filled = evidence.gaps.measures if evidence.gaps is not None and evidence.gaps.split == split else ()
+    return {**found, **{measure.name: measure.model for measure in filled}}
 
 
 def held_out(evidence: Evidence) -> Mapping[str, Estimate]:

@@ -11,6 +11,7 @@ from pydantic import ConfigDict
 
 from reverie.contract import Estimate
 from reverie.evidence.draws import Draws
+from reverie.evidence.gaps import Gaps
 
 Role = Literal["model", "baseline", "ceiling", "detail", "difference"]
 SHARE = "share of examples"
@@ -40,6 +41,7 @@ class Evidence:
         seen: share of the examples of each held-out split that occur among the training examples.
         draws: what was measured of the model's draws; None where it has none, or too little to hold them against.
         diagnosis: what went wrong in the training, in words.
+        gaps: how well the model fills gaps; None where it fills none, or that has not been measured.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(ser_json_inf_nan="strings")  # JSON knows no NaN
@@ -50,6 +52,7 @@ class Evidence:
     seen: Mapping[str, float] = field(default_factory=dict)
     draws: Draws | None = None
     diagnosis: tuple[str, ...] = ()
+    gaps: Gaps | None = None
 
     def figure(self, name: str, split: str = "test") -> Figure:
         """The figure of that name.

@@ -53,7 +53,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from reverie.binary import Binarise
-from reverie.contract import Curve, Estimate, Metrics
+from reverie.contract import Curve, Estimate, Imputation, Metrics
 from reverie.encoding import Kind
 from reverie.errors import DataError, UsageError
 from reverie.evidence import decoders, importance
@@ -100,6 +100,7 @@ class VAE(LatentModel):
     """
 
     name: ClassVar[str] = "vae"
+    imputation: ClassVar[Imputation] = "Markov chain"  # with chain="pseudo-gibbs" it is approximate
     curves: ClassVar[tuple[Curve, ...]] = (
         Curve(
             "Bound",
