@@ -290,3 +290,36 @@ def test_the_same_seed_gives_the_same_figures_and_progress_is_told():
     assert told == [("looking for copies", k, 4) for k in range(1, 5)]
     assert first.near.draws.base_measure == first.distances["draws"].base_measure == "a space"
     assert json.loads(json.dumps(first.as_dict()))["alarm"] is True
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-6, 1e25])
+def test_the_quick_search_finds_what_all_distances_say(scale):
+    """Rows around a far middle, with an outlier, a copy, a copy with a little noise, and bits, which tie nearly all."""
+    rng = np.random.default_rng(0)
+    among = rng.normal(size=(500, 7)) + 1e3
+    among[3] += 1e5
+    x = np.concatenate([among[:20], among[20:40] + 1e-9 * rng.normal(size=(20, 7)), rng.normal(size=(20, 7)) + 1e3])
+    for a, b in ((x * scale, among * scale), (rng.integers(0, 2, (50, 6)) * 1.0, rng.integers(0, 2, (300, 6)) * 1.0)):
+        truth = np.sqrt(((a[:, None] - b) ** 2).sum(2))
+        for k in (1, 2, 5):
+            found = m.nearest(a, b, k)
+            assert found.distances == pytest.approx(np.sort(truth, 1)[:, :k], rel=1e-12, abs=0)
+            assert np.take_along_axis(truth, found.rows, 1) == pytest.approx(found.distances, rel=1e-12, abs=0)
+            assert all(len(set(row)) == k for row in found.rows)
+
+
+def test_the_nearest_of_all_rows_does_not_hang_on_which_are_training_rows():
+    """Numbers, and bits with ties everywhere: the same row whichever of the real ones are called training rows."""
+    rng = np.random.default_rng(0)
+    for real, x in (
+        (rng.normal(size=(200, 3)), rng.normal(size=(80, 3))),
+        (rng.integers(0, 2, (200, 5)) * 1.0, rng.integers(0, 2, (80, 5)) * 1.0),
+    ):
+        found = []
+        for _ in range(4):
+            order = rng.permutation(200)
+            known = m._Known.of(real[order[:120]], real[order[120:]], x)
+            found.append(known.distinct[known.nearest_real()].numpy())
+        truth = ((x[:, None] - real) ** 2).sum(2).min(1)
+        assert ((x - found[0]) ** 2).sum(1) == pytest.approx(truth)
+        assert all((other == found[0]).all() for other in found)

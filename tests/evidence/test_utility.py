@@ -156,7 +156,7 @@ def test_the_explained_share_is_r_squared():
 
     rng = np.random.default_rng(0)
     truth, said = rng.normal(size=50), rng.normal(size=50)
-    scores = utility._scores(said, truth, float(truth.mean()), number=True)
+    scores = utility.scores(said, truth, float(truth.mean()), number=True)
     assert scores.mean() == pytest.approx(r2_score(truth, said))
 
 

@@ -14,8 +14,9 @@ from reverie.errors import DataError, UsageError
 
 Features = NDArray[Any] | Tensor
 """Features of n examples, (n, …), as an array or a tensor."""
-BLOCK = 2**22
-"""Pairs of examples at once: 32 MB of their distances, so that all of a figure's working space stays far below 1 GB."""
+BLOCK = 2**20
+"""Pairs of examples at once: 8 MB of their distances, which the allocator hands out again and again; of much larger
+blocks every page is asked of the system anew, which costs as much as the arithmetic."""
 
 
 def checked(**features: Features) -> list[Tensor]:

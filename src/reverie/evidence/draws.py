@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from reverie.encoding import Kind
 from reverie.evidence.character import Part, Sharpness, parts, sharpness
+from reverie.evidence.foretelling import next_steps, pixels
 from reverie.evidence.likelihood import Report
 from reverie.evidence.memorisation import Memorisation, memorisation
 from reverie.evidence.power import Caught, power
@@ -127,8 +128,9 @@ def judge(
     # A space that learned from the training examples' labels may hold these nearer to everything than others.
     plain = RandomConvolutions(train, SPACE) if images else space
     copied = memorisation(plain(train), plain(real), plain(drawn), plain.name, seed, report)
-    useful = None
-    if not model.sequences:
+    if model.sequences:
+        useful = next_steps(train, drawn, real, seed, report)
+    else:
         all_labels = y, None if held_y is None else held_y[some], drawn_y
         useful = _usefulness((train, real, drawn), all_labels, kinds, images, about, seed, report)
     where = parts(space(train), space(real), space(drawn), y, space.name, seed)
@@ -233,13 +235,18 @@ def _usefulness(
     seed: int,
     report: Report | None,
 ) -> Usefulness | None:
-    """Labels foretold, where draws have any; else the columns of a table; of complete rows alone."""
+    """Labels foretold, where draws have any; else pixels, or the columns of a table; of complete rows alone."""
     (train, real, drawn), (y, real_y, drawn_y) = sets, labels
     if y is not None and real_y is not None and drawn_y is not None:
-        space: Space = Columns(kinds, train, together=images)
         if len(np.unique(y)) < 2:
             return None
+        space: Space = Columns(kinds, train, together=images)
+        some = Random(seed, "draws/learned from").permutation(len(train))[: len(drawn)]
+        if len(np.unique(y[some])) > 1:  # learners get as many real rows as there are draws; more need no features
+            train, y = train[some], y[some]
         return usefulness((space(train), y), (space(drawn), drawn_y), (space(real), real_y), space.name, seed, report)
+    if images:
+        return pixels(train, drawn, real, kinds == "bernoulli", seed, report)
     flat = [np.asarray(x, np.float64).reshape(len(x), -1) for x in (train, drawn, real)]
     whole = [x[~np.isnan(x).any(1)] for x in flat]
     if not about.table or not 2 <= flat[0].shape[1] <= MOST_COLUMNS or min(map(len, whole)) < LEAST:

@@ -56,6 +56,10 @@ PERMUTATIONS = 999
 _ROUNDING = 1e-5
 """Of a typical length: features of one picture in two batches differ by less."""
 _LEARNED_FROM = 10_000
+_SPARE = 6
+"""Rows that are looked at beside the nearest ones."""
+_TINY = 1e-30
+"""Far above what single precision loses of numbers too small for it."""
 _Z_LEVEL, _Z_POWER = 1.644854, 0.841621
 
 
@@ -184,20 +188,21 @@ def memorisation(
         DataError: features that are not finite, or of different sizes.
         UsageError: fewer than two different training rows.
     """
-    t, h, x = checked(train=train, held_out=held_out, draws=draws)
+    known = _Known.of(train, held_out, draws)
+    t, h, x = known.train, known.held_out, known.draws
     steps = iter(range(1, 5))
 
     def done() -> None:
         if report:
             report("looking for copies", next(steps), 4)
 
-    exact, near = copies(t, h, x, space, seed)
+    exact, near = _copies(known, space, seed)
     done()
-    closer = nearer_to_training(t, h, x, space, seed)
+    closer = _nearer_to_training(known, space, seed)
     done()
     test = three_sample(t, h, x, space, seed)
     done()
-    medians = closest(t, h, x, space, seed)
+    medians = _closest(known, space, seed)
     done()
     return Memorisation(exact, near, closer, test, medians, space, seed)
 
@@ -221,15 +226,15 @@ def copies(
     train: Features, held_out: Features, draws: Features, space: str = SPACE, seed: int = 0
 ) -> tuple[Copies, Copies]:
     """Exact and near copies among draws, beside those among held-out rows; Fisher's exact test, randomised."""
-    t, h, x = checked(train=train, held_out=held_out, draws=draws)
-    distinct = torch.unique(t, dim=0)  # else a copy of a row that comes twice would be as near to its twin
-    enough(2, "telling near from far", **{"train (different rows)": distinct})
+    return _copies(_Known.of(train, held_out, draws), space, seed)
+
+
+def _copies(known: _Known, space: str, seed: int) -> tuple[Copies, Copies]:
+    t, distances = known.train, known.distances
     zero = _ROUNDING * float((t - t.mean(0)).square().sum(1).mean().sqrt())
-    # Both sets at once, in the order of their rows' own, so that none is treated differently.
-    distances = _nearest(torch.cat([x, h]), distinct, 2)[1]
     same = distances[:, 0] <= zero
     close = same | (distances[:, 0] < RATIO * distances[:, 1])
-    rng, m = Random(seed, "copies"), len(x)
+    rng, m = Random(seed, "copies"), len(known.draws)
     return (
         _fisher(same[:m], same[m:], "exact copies of training rows", space, rng),
         _fisher(close[:m], close[m:], "near copies of training rows, d1 < d2/3 (Yoon et al. 2023)", space, rng),
@@ -249,13 +254,16 @@ def nearer_to_training(
 
     and its null distribution is that of random subsets, whatever the draws' distribution: exact for any model.
     """
-    t, h, x = checked(train=train, held_out=held_out, draws=draws)
-    real = torch.cat([t, h])
-    # Equal rows share what is nearest to them, and sorting them hides from ties which are training rows.
-    distinct, group, size = torch.unique(real, dim=0, return_inverse=True, return_counts=True)
-    hits = torch.bincount(_nearest(x, distinct, 1)[0][:, 0], minlength=len(distinct))
-    c = (hits.double() / size)[group].cpu()
-    m, total, q = len(x), len(real), len(t) / len(real)
+    return _nearer_to_training(_Known.of(train, held_out, draws), space, seed)
+
+
+def _nearer_to_training(known: _Known, space: str, seed: int) -> Copies:
+    t = known.train
+    hits = torch.bincount(known.nearest_real(), minlength=len(known.distinct))
+    # Equal rows share what is nearest to them.
+    c = (hits.double() / torch.bincount(known.group))[known.group].cpu()
+    m, total = len(known.draws), len(known.group)
+    q = len(t) / total
     share = float(c[: len(t)].sum()) / m
     error = math.sqrt(q * (1 - q) * total / max(total - 1, 1) * float((c - c.mean()).square().sum())) / m
     rng = Random(seed, "nearer to training")
@@ -333,30 +341,121 @@ def closest(
     train: Features, held_out: Features, draws: Features, space: str = SPACE, seed: int = 0
 ) -> dict[str, Estimate]:
     """Median distance to the closest training row: of draws, of held-out rows, and of training rows to another."""
-    t, h, x = checked(train=train, held_out=held_out, draws=draws)
-    enough(2, "a distance between training rows", train=t)
+    return _closest(_Known.of(train, held_out, draws), space, seed)
+
+
+def _closest(known: _Known, space: str, seed: int) -> dict[str, Estimate]:
+    t, h, x = known.train, known.held_out, known.draws
     some = torch.from_numpy(Random(seed, "closest").permutation(len(t))[: max(len(h), len(x))]).to(t.device)
     where, distances = _nearest(t[some], t, 2)
     # The nearest other: not the row itself, which comes second, or not at all, where it has copies.
     other = torch.where(where[:, 0] == some, distances[:, 1], distances[:, 0])
-    found = {"draws": _nearest(x, t, 1)[1][:, 0], "held-out": _nearest(h, t, 1)[1][:, 0], "training": other}
+    nearest = known.distances[:, 0]
+    found = {"draws": nearest[: len(x)], "held-out": nearest[len(x) :], "training": other}
     return {name: _median(values, name, space) for name, values in found.items()}
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What the counts have in common, found once.
+
+    Attributes:
+        train, held_out, draws: rows, (l, f), (n, f) and (m, f).
+        distinct: all real rows, equal ones as one, (g, f), in an order that knows nothing of which are training rows.
+        group: which of these each training row is, and each held-out one after them, (l + n,).
+        rows: the two nearest training rows that differ, of draws, and of held-out rows after them, as places in
+            ``distinct``: (m + n, 2).
+        distances: to these, (m + n, 2).
+    """
+
+    train: Tensor
+    held_out: Tensor
+    draws: Tensor
+    distinct: Tensor
+    group: Tensor
+    rows: Tensor
+    distances: Tensor
+
+    @classmethod
+    def of(cls, train: Features, held_out: Features, draws: Features) -> _Known:
+        """Looks for them.
+
+        Raises:
+            DataError: features that are not finite, or of different sizes.
+            UsageError: fewer than two different training rows.
+        """
+        t, h, x = checked(train=train, held_out=held_out, draws=draws)
+        first, group = _different(torch.cat([t, h]))
+        distinct = torch.cat([t, h])[first]
+        # Different rows, or a copy of one that comes twice would be as near to its twin.
+        trained = group[: len(t)].unique()
+        enough(2, "telling near from far", **{"train (different rows)": trained})
+        # Both sets at once, in the order of their rows' own, so that none is treated differently.
+        where, distances = _nearest(torch.cat([x, h]), distinct[trained], 2)
+        return cls(t, h, x, distinct, group, trained[where], distances)
+
+    def nearest_real(self) -> Tensor:
+        """The nearest of all real rows, of each draw, as a place in ``distinct``: (m,).
+
+        Where several are as near, the choice is made among all of them, so that it knows nothing of training rows.
+        """
+        x, m = self.draws, len(self.draws)
+        others = self.group[len(self.train) :].unique()
+        where, distances = _nearest(x, self.distinct[others], 2)
+        rows = torch.cat([self.rows[:m], others[where]], 1)
+        far, order = torch.cat([self.distances[:m], distances], 1).sort(1)
+        found = rows.gather(1, order)[:, 0]
+        tied = far[:, 1] <= far[:, 0] * (1 + 1e-9)
+        if tied.any():
+            found[tied] = _nearest(x[tied], self.distinct, 1)[0][:, 0]
+        return found
+
+
+def _different(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Of rows (n, f), the place of one of each different kind (g,), and which kind each row is (n,).
+
+    Rows are sorted by their bytes, a tenth of the time that sorting by values takes.
+    """
+    x = np.ascontiguousarray(rows.cpu().numpy() + 0.0)  # of the two zeros one
+    whole = x.view(np.dtype((np.void, x.itemsize * x.shape[1]))).reshape(-1)
+    _, first, group = np.unique(whole, return_index=True, return_inverse=True)
+    return torch.from_numpy(first).to(rows.device), torch.from_numpy(group.reshape(-1)).to(rows.device)
 
 
 def _nearest(x: Tensor, among: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Rows and distances of the k nearest, (n, k) each, nearest first; which of equally near ones is left open.
 
-    Differences are taken anew for those few, since the quick sum leaves some 1e-8 of a copy's distance.
+    A few more than k are chosen by a quick sum in single precision, and their differences taken anew in double, as the
+    quick sum's error is far larger than a copy's distance. A row b nearer to a than the k-th found, at d, has
+    ‖b‖ ≤ ‖a‖ + d, which bounds the error of its quick sum; where that leaves room for one that was not chosen, double
+    precision decides.
     """
     k = min(k, len(among))
     where = torch.empty(len(x), k, dtype=torch.int64, device=x.device)
     distances = torch.empty(len(x), k, dtype=torch.float64, device=x.device)
-    for some in blocks(len(x), max(len(among), k * x.shape[1])):
-        rows = squared_distances(x[some], among).topk(k, largest=False).indices.sort(1).values
-        exact = (x[some, None] - among[rows]).square().sum(2).sqrt()
-        order = exact.argsort(dim=1, stable=True)
-        where[some], distances[some] = rows.gather(1, order), exact.gather(1, order)
+    spare, middle = min(k + _SPARE, len(among)), among.mean(0)
+    a, b = ((s - middle).float() for s in (x, among))
+    squares, lengths, error = b.square().sum(1), a.double().norm(dim=1), 2.0**-23 * (x.shape[1] + 8)
+    finite = torch.isfinite(squares.sum() + a.square().sum())
+    for some in blocks(len(x), max(len(among), spare * x.shape[1])):
+        quick, rows = torch.addmm(squares, a[some], b.T, alpha=-2).topk(spare, largest=False)
+        where[some], distances[some] = _sorted(x[some], among, rows, k)
+        farthest, beyond = distances[some][:, -1], quick.amax(1).double()
+        most = farthest.square() - lengths[some].square() + error * (2 * lengths[some] + farthest).square() + _TINY
+        unsure = (~(most < beyond) | ~finite).nonzero()[:, 0] + some.start if spare < len(among) else rows[:0, 0]
+        for part in blocks(len(unsure), len(among)):
+            again = unsure[part]
+            rows = squared_distances(x[again], among).topk(k, largest=False).indices
+            where[again], distances[again] = _sorted(x[again], among, rows, k)
     return where, distances
+
+
+def _sorted(x: Tensor, among: Tensor, rows: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The k nearest of chosen rows (n, c), nearest first, by differences in double: places and distances, (n, k)."""
+    rows = rows.sort(1).values
+    exact = (x[:, None] - among[rows]).square().sum(2).sqrt()
+    order = exact.argsort(dim=1, stable=True)[:, :k]
+    return rows.gather(1, order), exact.gather(1, order)
 
 
 def _cells(sets: tuple[Tensor, ...], k: int, seed: int) -> list[Tensor]:

@@ -14,6 +14,7 @@ shifted column      the column that varies most moves by a part of its standard 
 
 from __future__ import annotations
 
+import warnings
 from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -36,6 +37,9 @@ Spoil = Callable[[Array, float, Random], Array]
 LEVEL = 0.05
 STRENGTHS = (1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
 _MODES = 10
+_POOL = 6
+"""Examples that samples to be spoiled are taken from, by the size of a sample."""
+_LEARNED_FROM = 10_000
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,7 @@ def power(
     """The smallest defect of each kind that the classifier test or that of bins catches ``repeats`` times of as many.
 
     Args:
-        train: real examples to be spoiled, (n, …).
+        train: real examples, of which some are spoiled, (n, …).
         held_out: real examples that they are tested against.
         space: where they are compared.
         labels: of the training examples, (n,); the commonest is the mode to be dropped, else one of ten bins.
@@ -94,8 +98,13 @@ def power(
     size = min(len(train), len(held_out), n or len(train))
     if size < 10:
         raise UsageError(f"{size} examples are too few to be told from spoiled ones; give 10 or more")
-    tests = _Tests(space, space(held_out[:size]), partition(space(train), size, seed), seed, classifier)
-    found, defects = [], _defects(train, space, labels, images, seed)
+    order = Random(seed, "power").permutation(len(train))
+    # What is spoiled, and what bins are made of: others, if there are enough, since bins flatter what they fit.
+    pool, apart = order[: _POOL * size], order[_POOL * size :][:_LEARNED_FROM]
+    centres = partition(space(train[apart if len(apart) >= size else order[:_LEARNED_FROM]]), size, seed)
+    tests = _Tests(space, space(held_out[:size]), centres, seed, classifier)
+    defects = _defects(train[pool], size, space, None if labels is None else np.asarray(labels)[pool], images, seed)
+    found = []
     for done, (name, (spoil, of)) in enumerate(defects.items()):
         if report is not None:
             report(name, done, len(defects))
@@ -103,8 +112,7 @@ def power(
         def caught(strength: float, name: str = name, spoil: Spoil = spoil) -> bool:
             streams = (Random(seed, f"{name}/{trial}") for trial in range(repeats))
             return all(
-                tests.tell(spoil(rng.permutation(len(train)), strength, rng)[:size], trial)
-                for trial, rng in enumerate(streams)
+                tests.tell(spoil(rng.permutation(len(pool)), strength, rng), trial) for trial, rng in enumerate(streams)
             )
 
         place = bisect_left(STRENGTHS, True, key=caught)
@@ -131,8 +139,10 @@ class _Tests:
         return two_sample(self.real, fake, seed, classifier=classifier).p < LEVEL / 2
 
 
-def _defects(train: Array, space: Space, labels: Array | None, images: bool, seed: int) -> dict[str, tuple[Spoil, str]]:
-    """Of each kind, what turns an order of the training examples into spoiled ones, and what a strength of 1 is."""
+def _defects(
+    train: Array, size: int, space: Space, labels: Array | None, images: bool, seed: int
+) -> dict[str, tuple[Spoil, str]]:
+    """Of each kind, what turns an order of the examples into ``size`` spoiled ones, and what a strength of 1 is."""
     modes = labels if labels is not None else nearest(space(train), partition(space(train), 20 * _MODES, seed))
     kinds, counts = np.unique(modes, return_counts=True)
     mode, share = kinds[counts.argmax()], counts.max() / len(train)
@@ -141,22 +151,21 @@ def _defects(train: Array, space: Space, labels: Array | None, images: bool, see
     def drop(order: Array, strength: float, rng: Random) -> Array:
         inside = modes[order] == mode
         keep = ~inside | (rng.uniform((len(order),)).numpy() >= strength)
-        left: Array = train[order[keep]]
+        left: Array = train[order[keep][:size]]
         return left
 
     def repeat(order: Array, strength: float, rng: Random) -> Array:
-        copies = rng.uniform((len(order),)).numpy() < strength
-        repeated: Array = train[np.where(copies, order[0], order)]
+        copies = rng.uniform((len(order[:size]),)).numpy() < strength
+        repeated: Array = train[np.where(copies, order[0], order[:size])]
         return repeated
 
     def blur(order: Array, strength: float, rng: Random) -> Array:
-        x = train[order].astype(np.float64)
+        x = train[order[:size]].astype(np.float64)
         return (1 - strength) * x + strength * _blurred(x)
 
     def shift(order: Array, strength: float, rng: Random) -> Array:
-        x = train[order].astype(np.float64)
+        x = train[order[:size]].astype(np.float64)
         rows = x.reshape(len(x), -1)
-        deviations = np.nan_to_num(np.nanstd(rows, 0))
         rows[:, deviations.argmax()] += strength * deviations.max()
         return rows.reshape(x.shape)
 
@@ -167,6 +176,10 @@ def _defects(train: Array, space: Space, labels: Array | None, images: bool, see
     if images:
         found["blurred pixels"] = blur, "the way to the mean of 3 × 3 pixels"
     if train.dtype != object:
+        rows = train.reshape(len(train), -1).astype(np.float64)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # a column with nothing in it
+            deviations = np.nan_to_num(np.nanstd(rows, 0))
         found["shifted column"] = shift, "a standard deviation, of the column that varies most"
     return found
 

@@ -14,6 +14,8 @@ is learned from noise is now and then right by luck, on a whole class at once.
 Where there are labels, a linear classifier and nearest neighbours foretell them. In a table without labels boosted
 trees foretell each column from all others: how often they are right about categories and bits, and for numbers R², the
 share of the variance around the training mean that is explained.
+Images without labels and sequences have hidden pixels and next steps to be foretold
+(:mod:`reverie.evidence.foretelling`).
 
 Intervals are over the test examples alone, the fitted learners held fixed. Other draws of the same model would teach a
 little more or less, so a model is judged by the spread over several seeds, too.
@@ -99,7 +101,7 @@ class Usefulness:
     @property
     def kept(self) -> float | None:
         """The average over those lessons in which real rows teach anything, each at least 0; None if in none."""
-        known = [max(lesson.kept.value, 0.0) for lesson in self.lessons if lesson.kept]
+        known = [max(one.kept.value, 0.0) for one in self.lessons if one.kept]
         return sum(known) / len(known) if known else None
 
     @property
@@ -107,7 +109,7 @@ class Usefulness:
         """What it comes to, in plain words."""
         if self.kept is None:
             return "Real examples teach no more than shuffled ones here, so that nothing can be said of the draws."
-        best = max((lesson for lesson in self.lessons if lesson.kept), key=lambda lesson: lesson.real.value)
+        best = max((one for one in self.lessons if one.kept), key=lambda one: one.real.value)
         return (
             f"Draws teach {self.kept:.0%} of what as many real examples teach; the {best.learner} on {best.target}: "
             f"{best.synthetic.value:.3g} from draws, {best.real.value:.3g} from real examples, "
@@ -149,7 +151,7 @@ def usefulness(
             "labels are words in some of train, draws and test, and numbers in others; write all in one way"
         )
     rng = Random(seed, "usefulness")
-    rows, some, fake = _as_many(len(x["train"]), len(x["draws"]), rng)
+    rows, some, fake = as_many(len(x["train"]), len(x["draws"]), rng)
     real = x["train"][some], y["train"][some]
     if (real[1] == real[1][0]).all():
         raise UsageError(f"all {rows} training examples have the label {real[1][0]}; there is nothing to foretell")
@@ -167,7 +169,7 @@ def usefulness(
             report("learning from draws", step + 1, len(sources))
     values, counts = np.unique(y["train"], return_counts=True)
     usual = (y["test"] == values[counts.argmax()]).astype(np.float64)
-    lessons = [_lesson(learner, "label", found, usual, space, SHARE) for learner, found in right.items()]
+    lessons = [lesson(learner, "label", found, usual, space, SHARE) for learner, found in right.items()]
     return Usefulness(tuple(lessons), rows, seed)
 
 
@@ -209,7 +211,7 @@ def foretold(
     if not candidates:
         raise UsageError(f"every column has more than {CLASSES} categories; there is none to foretell")
     rng = Random(seed, "foretold")
-    rows, some, fake = _as_many(len(x["train"]), len(x["draws"]), rng)
+    rows, some, fake = as_many(len(x["train"]), len(x["draws"]), rng)
     real = x["train"][some]
     sources = {"synthetic": x["draws"][fake], "real": real, "shuffled": _shuffled_columns(real, rng)}
     wanted = sorted(candidates[k] for k in rng.permutation(len(candidates))[:COLUMNS])
@@ -225,16 +227,16 @@ def foretold(
             # A value that no training row has is no answer to any question.
             known = learned if number else learned[np.isin(learned[:, k], values[k])]
             said = _said(_coded(known, others, codes), known[:, k], asked, flags, number)
-            found[source] = _scores(said, truth, usual, number)
-        constant = _scores(np.full(len(truth), usual), truth, usual, number)
+            found[source] = scores(said, truth, usual, number)
+        constant = scores(np.full(len(truth), usual), truth, usual, number)
         unit = EXPLAINED if number else SHARE
-        lessons.append(_lesson("boosted trees", names[k], found, constant, "columns as given", unit))
+        lessons.append(lesson("boosted trees", names[k], found, constant, "columns as given", unit))
         if report:
             report("learning from draws", step + 1, len(wanted))
     return Usefulness(tuple(lessons), rows, seed, d)
 
 
-def _lesson(learner: str, target: str, found: dict[str, Floats], usual: Floats, space: str, unit: str) -> Lesson:
+def lesson(learner: str, target: str, found: dict[str, Floats], usual: Floats, space: str, unit: str) -> Lesson:
     """Scores of each test example, (n,) each, as figures."""
 
     def figure(scores: Floats, method: str) -> Estimate:
@@ -271,7 +273,7 @@ def _features(given: dict[str, Features]) -> dict[str, Floats]:
     return {name: x.cpu().numpy() for name, x in zip(given, checked(**given), strict=True)}
 
 
-def _as_many(real: int, fake: int, rng: Random) -> tuple[int, NDArray[np.int64], NDArray[np.int64]]:
+def as_many(real: int, fake: int, rng: Random) -> tuple[int, NDArray[np.int64], NDArray[np.int64]]:
     """How many rows to learn from, and which of the real ones and of the draws."""
     rows = min(real, fake, MOST)
     return rows, rng.permutation(real)[:rows], rng.permutation(fake)[:rows]
@@ -300,14 +302,14 @@ def _said(x: Floats, y: Floats, asked: Floats, flags: NDArray[np.bool_], number:
     return said
 
 
-def _scores(said: Floats, truth: Floats, usual: float, number: bool) -> Floats:
+def scores(said: Floats, truth: Floats, usual: float, number: bool) -> Floats:
     """Whether a category is right; of a number 1 − its squared error by that of ``usual``, whose mean is R²: (n,)."""
     if not number:
         right: Floats = (said == truth).astype(np.float64)
         return right
     spread = float(np.square(truth - usual).mean())
-    scores: Floats = 1 - np.square(truth - said) / (spread if spread > 0 else 1.0)
-    return scores
+    explained: Floats = 1 - np.square(truth - said) / (spread if spread > 0 else 1.0)
+    return explained
 
 
 def _usual(values: Floats, number: bool) -> float:
