@@ -12,7 +12,7 @@ from sklearn.datasets import load_iris
 from reverie import HMM, RBM, Mixture, NaiveBayes
 from reverie.errors import DataError, UsageError
 from reverie.versus import Plan, fight, show
-from reverie.versus.abilities import SHARES
+from reverie.versus.abilities import COVERED, SHARES, TAUGHT
 from reverie.versus.duel import CONTENDERS, METRICS, Interval, crossover, interval, split
 from reverie.versus.twins import STRENGTHS
 
@@ -230,8 +230,14 @@ def test_abilities_are_measured(curves):
             found.missing[name][0].mean, curves.figures["error"][name][-1].mean(), err_msg="nothing is missing"
         )
         assert len(found.missing[name]) == len(SHARES)
-    (filling,) = found.filling
-    assert filling.model.mean < 0.8 * filling.column.mean  # iris has much to go by
+    error, score = found.filling  # of numbers alone
+    for filling in (error, score):
+        assert filling.model.mean < 0.8 * filling.column.mean  # iris has much to go by
+    covered, taught = found.drawing
+    assert all(0 <= one.mean <= 1 for d in found.drawing for one in (d.model, d.ceiling, d.floor))
+    assert taught.model.mean > 0.85  # draws carry their labels
+    assert taught.floor.mean == pytest.approx(1 / 3)  # of a species as common as the others
+    assert covered.model.mean > covered.floor.mean
     assert {o.what.split(",")[0] for o in found.oddities} == {
         "test rows whose columns were shuffled",
         "test rows of a class that was left out of training",
@@ -239,6 +245,21 @@ def test_abilities_are_measured(curves):
     assert all(o.generative.mean > 0.7 for o in found.oddities)
     assert found.map is None
     assert found.as_dict()["missing"]["shares"] == list(SHARES)
+
+
+def test_draws_of_the_true_model_are_as_good_as_its_rows():
+    """Naive Bayes is right about these data, so that its draws cover and teach what training rows do, within noise."""
+    rng = np.random.default_rng(0)
+    y = np.arange(1600) % 2
+    x = rng.normal(size=(1600, 2)) + 3 * y[:, None]
+    model = NaiveBayes(device="cpu")
+    covered, taught = show(fight(model, x, y, Plan((1000,), seeds=5, test=0.37)), model).drawing
+    # 0.97 of 500 balls hold a draw, ± 0.03 with the noise of five splits; of labels a like share is told.
+    assert covered.model.mean == pytest.approx(covered.ceiling.mean, abs=0.03)
+    assert covered.ceiling.mean == pytest.approx(1 - 2**-5, abs=0.03)
+    assert taught.model.mean == pytest.approx(taught.ceiling.mean, abs=0.03)
+    assert taught.floor.mean == pytest.approx(0.5, abs=0.01)
+    assert covered.floor.mean < covered.ceiling.mean - 0.05  # shuffled columns lose how the two hang together
 
 
 def test_two_columns_have_a_map():
@@ -264,3 +285,4 @@ def test_a_model_fitted_class_by_class_does_what_it_can():
     assert not found.missing
     assert not found.filling
     assert set(found.draws) == {0, 1}
+    assert [d.what for d in found.drawing] == [COVERED, TAUGHT]  # labels of draws are drawn from p(y | x)

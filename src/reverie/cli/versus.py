@@ -16,7 +16,7 @@ from reverie.errors import DataError, UsageError
 if TYPE_CHECKING:
     from reverie.data import Dataset
     from reverie.model import Model
-    from reverie.versus import Curves
+    from reverie.versus import Abilities, Curves
 
 
 @options.reads_data
@@ -98,7 +98,7 @@ def versus(
         dataset.schema,
     )
     page = pages.write(folder, subject, curves, abilities)
-    _show(output, curves, folder, page)
+    _show(output, curves, abilities, folder, page)
 
 
 def _sizes(text: str | None) -> tuple[int, ...] | None:
@@ -143,7 +143,7 @@ def _short(value: Any) -> Any:
     return value
 
 
-def _show(output: Output, curves: Curves, folder: Path, page: Path) -> None:
+def _show(output: Output, curves: Curves, abilities: Abilities, folder: Path, page: Path) -> None:
     from reverie.versus.duel import CONTENDERS, METRICS
     from reverie.versus.twins import STRENGTHS
 
@@ -157,6 +157,11 @@ def _show(output: Output, curves: Curves, folder: Path, page: Path) -> None:
     for metric in METRICS:
         for name in STRENGTHS:
             output.line(f"crossover of the {metric}, both {name}: {curves.crossover(metric, name).said}")
+    if abilities.drawing:
+        output.line()
+        output.line("draws from p(x, y), beside training rows in their place and a floor without any model")
+        shown = [(d.what, *(f"{one.mean:.1%}" for one in (d.model, d.ceiling, d.floor))) for d in abilities.drawing]
+        output.table(shown, header=("share of", "draws", "training rows", "floor"))
     if curves.stopped:
         output.warn("time ran out before the larger sizes were measured; --time-limit takes more")
     output.line()

@@ -1,13 +1,14 @@
 """What p(x, y) can do that p(y | x) cannot: draw a class, fill gaps, classify with inputs missing, see the odd one out.
 
 Each is measured on test rows, at the largest training size, against the nearest thing that a discriminative model (or
-no model at all) has to offer.
+no model at all) has to offer. Draws and filled gaps are judged by the room ``evidence``, between floors and ceilings as
+everywhere; what is added here are splits, over which figures are averaged.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from itertools import cycle
 from typing import Any
 
@@ -15,6 +16,13 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from reverie.classifier import GenerativeClassifier
+from reverie.encoding import Kind
+from reverie.evidence import gaps
+from reverie.evidence.draws import as_bits, drawn_labels, meets_bits
+from reverie.evidence.neighbourhoods import NEIGHBOURS, coverage_of
+from reverie.evidence.references import shuffled, with_gaps
+from reverie.evidence.spaces import Columns
+from reverie.evidence.utility import usefulness
 from reverie.model import Array, Model
 from reverie.random import Random
 from reverie.versus.duel import CONTENDERS, Curves, Interval, Report, Trial, interval
@@ -24,28 +32,58 @@ BEST = "regularised"
 """The strength of the models that are asked."""
 SHARES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9)
 """Of the inputs that are missing."""
-HIDDEN = 0.3
-"""Share of the entries that are hidden, to be filled."""
+HIDDEN = 0.25
+"""Share of the entries that are hidden, to be filled (:mod:`reverie.evidence.gaps`)."""
 DRAWS = 20
-"""Imputations whose mean, or most frequent value, is compared with the truth."""
+"""Imputations of each, whose mean, or most frequent value, is compared with the truth."""
 MOST_ROWS, MOST_TRIALS, LEFT_OUT, MOST_LEARNED = 500, 10, 5, 1000
-"""Test rows, splits, splits in which a class is left out, and rows to learn from then: they are to be quick."""
+"""Test rows, splits, splits in which a class is left out or draws are judged, and rows to learn from then: they are to
+be quick."""
+COVERED, TAUGHT = (
+    "test rows with a draw near them (coverage)",
+    "test labels that a linear classifier tells right after learning from draws",
+)
+"""What is measured of draws: shares, the higher the better."""
+FILLED: dict[str, tuple[str, float]] = {
+    gaps.SQUARED: ("real columns, root mean square in standard deviations", 0.5),
+    gaps.COMMONEST: ("other columns, share wrong", 1.0),
+    gaps.SCORE: ("all columns, score of the draws themselves", 1.0),
+}
+"""Figures of filled gaps: what they are called here, and the power that they are raised to."""
 GRID = 80
 """Steps of the map of two columns, either way."""
 
 
 @dataclass(frozen=True)
+class Drawing:
+    """What draws from p(x, y) are like, and good for.
+
+    Attributes:
+        what: :data:`COVERED` or :data:`TAUGHT`.
+        model: of its draws; ``ceiling`` of training rows in their place.
+        floor: of rows whose columns were shuffled, each by itself; of labels, the commonest one.
+    """
+
+    what: str
+    model: Interval
+    ceiling: Interval
+    floor: Interval
+
+
+@dataclass(frozen=True)
 class Filling:
-    """How far filled gaps are from what was hidden.
+    """How far filled gaps are from what was hidden: the less the better.
 
     Attributes:
         what: of which columns, and in what the figures are.
-        model: of the model's imputations; ``column`` of every column's training mean, or most frequent value.
+        model: of the model's imputations; ``column`` of as many draws from the column's training values.
+        nearest: of the values of the nearest training rows.
     """
 
     what: str
     model: Interval
     column: Interval
+    nearest: Interval
 
 
 @dataclass(frozen=True)
@@ -87,6 +125,7 @@ class Abilities:
 
     Attributes:
         draws: label -> examples drawn of it.
+        drawing: what draws are like.
         missing: contender -> error at each of :data:`SHARES`.
         filling: gaps filled.
         oddities: odd rows found.
@@ -94,6 +133,7 @@ class Abilities:
     """
 
     draws: dict[Any, Array]
+    drawing: list[Drawing]
     missing: dict[str, list[Interval]]
     filling: list[Filling]
     oddities: list[Oddity]
@@ -106,11 +146,9 @@ class Abilities:
                 "shares": list(SHARES),
                 "error": {name: [vars(one) for one in row] for name, row in self.missing.items()},
             },
-            "filling": [{"what": f.what, "model": vars(f.model), "column": vars(f.column)} for f in self.filling],
-            "odd_rows": [
-                {"what": o.what, "generative": vars(o.generative), "discriminative": vars(o.discriminative)}
-                for o in self.oddities
-            ],
+            "draws": [asdict(one) for one in self.drawing],
+            "filling": [asdict(one) for one in self.filling],
+            "odd_rows": [asdict(one) for one in self.oddities],
         }
 
 
@@ -124,7 +162,7 @@ def show(curves: Curves, model: Model, report: Report | None = None, draws: int 
         draws: of each class.
     """
     trials = curves.trials[:MOST_TRIALS]
-    gaps = all(fitted.gaps for fitted in trials[0].generative[BEST].models_)
+    may_lack = all(fitted.gaps for fitted in trials[0].generative[BEST].models_)
     steps = 4
 
     def tell(done: int) -> None:
@@ -132,20 +170,51 @@ def show(curves: Curves, model: Model, report: Report | None = None, draws: int 
             report("what p(x, y) can do", done, steps)
 
     drawn = _draws(trials[0].generative[BEST], draws)
+    drawing = _drawing(trials) if drawn else []
     tell(1)
-    missing = _missing(trials, curves.classes) if gaps else {}
+    missing = _missing(trials, curves.classes) if may_lack else {}
     tell(2)
-    filling = _filling(trials) if gaps and hasattr(trials[0].generative[BEST].models_[0], "impute") else []
+    filling = _filling(trials) if may_lack else []
     tell(3)
     oddities = [_shuffled(trials), *_unknown_class(trials, model, curves.classes)]
     tell(4)
-    return Abilities(drawn, missing, filling, oddities, _map(trials[0]) if curves.columns == 2 else None)
+    return Abilities(drawn, drawing, missing, filling, oddities, _map(trials[0]) if curves.columns == 2 else None)
 
 
 def _draws(generative: GenerativeClassifier, n: int) -> dict[Any, Array]:
     if not hasattr(generative.models_[0], "sample"):
         return {}
     return {y: generative.sample(n, y=y) for y in generative.classes_.tolist()}
+
+
+def _drawing(trials: Sequence[Trial]) -> list[Drawing]:
+    """Draws of x with a label each, in the place of training rows."""
+    found: dict[str, list[tuple[float, float, float]]] = {COVERED: [], TAUGHT: []}
+    for seed, trial in enumerate(trials[:LEFT_OUT]):
+        generative, rng = trial.generative[BEST], Random(seed, "versus/drawing")
+        first = generative.models_[0]
+        binary = meets_bits(first, trial.x) and meets_bits(first, trial.test_x)
+        train, test = (as_bits(first, x) if binary else _real(x) for x in (trial.x, trial.test_x))
+        some, held = (rng.permutation(len(x))[:MOST_ROWS] for x in (train, test))
+        real, y = test[held], trial.y[some]
+        n = min(len(some), len(held))
+        drawn = generative.sample(len(some), seed=seed)
+        if n <= NEIGHBOURS or len(np.unique(y)) < 2 or not np.isfinite(_real(drawn)).all():
+            continue
+        labels = drawn_labels(generative, drawn, seed)
+        space = Columns("bernoulli" if binary else _kinds(first, train), train, together=train.ndim > 2)
+        taken = (with_gaps(drawn, real), train[some], shuffled(train, n, rng))
+        own, ceiling, floor = (coverage_of(space(real[:n]), space(x[:n])).coverage.value for x in taken)
+        found[COVERED].append((own, ceiling, floor))
+        sets = ((space(train[some]), y), (space(drawn), labels), (space(real), trial.test_y[held]))
+        linear = usefulness(*sets, space.name, seed).lessons[0]
+        found[TAUGHT].append((linear.synthetic.value, linear.real.value, linear.commonest.value))
+    return [Drawing(what, *_each(values)) for what, values in found.items() if values]
+
+
+def _each(rows: Sequence[tuple[float, ...]]) -> Iterator[Interval]:
+    """Of figures (splits, k), the mean of each with its interval."""
+    return (interval(np.array(values)) for values in zip(*rows, strict=True))
 
 
 # Inputs missing -------------------------------------------------------------------------------------------------------
@@ -166,54 +235,27 @@ def _missing(trials: Sequence[Trial], classes: Sequence[Any]) -> dict[str, list[
 
 
 def _filling(trials: Sequence[Trial]) -> list[Filling]:
-    """Hidden entries of test rows, filled without their labels: far off in standard deviations, or wrong."""
-    found: dict[str, list[tuple[float, float]]] = {}
-    for seed, trial in enumerate(trials):
-        model, rows = trial.generative[BEST].models_[0], _real(trial.test_x)[:MOST_ROWS]
-        if not trial.generative[BEST].joint:
-            return []  # a gap would have to be filled by the model of a class that is not known
-        hide = Random(seed, "versus/filling").uniform(rows.shape).numpy() < HIDDEN
-        hide &= ~np.isnan(rows)
-        holes = np.where(hide, np.nan, rows)
-        truth, train = (_flat(model.impute(x)) for x in (rows, _real(trial.x)))
-        filled = np.stack([_flat(model.impute(holes, seed=draw)) for draw in range(DRAWS)])
-        kinds = _kinds(model, truth.shape[1])
-        for real, what in (
-            (True, "real columns, root mean square in standard deviations"),
-            (False, "other columns, share wrong"),
-        ):
-            columns = np.flatnonzero(np.isin(kinds, ("gaussian", "integer")) == real)
-            ours, theirs = [], []
-            for k in columns:
-                gap = hide.reshape(len(hide), -1)[:, k]
-                scale = train[:, k].std()
-                if not gap.any() or scale == 0:
-                    continue
-                if real:
-                    ours.append((filled[:, gap, k].mean(0) - truth[gap, k]) / scale)
-                    theirs.append((train[:, k].mean() - truth[gap, k]) / scale)
-                else:
-                    ours.append(_most_frequent(filled[:, gap, k]) != truth[gap, k])
-                    theirs.append(_most_frequent(train[:, k : k + 1]) != truth[gap, k])
-            if ours:
-                pair = tuple(float(np.square(np.concatenate(part).astype(float)).mean()) for part in (ours, theirs))
-                found.setdefault(what, []).append((pair[0] ** 0.5, pair[1] ** 0.5) if real else (pair[0], pair[1]))
-    return [
-        Filling(what, *(interval(np.array([pair[k] for pair in pairs])) for k in (0, 1)))
-        for what, pairs in found.items()
-    ]
+    """Hidden entries of test rows, filled without their labels by :func:`reverie.evidence.gaps.gaps`."""
+    if not trials[0].generative[BEST].joint:
+        return []  # a gap would have to be filled by the model of a class that is not known
+    found: dict[str, list[tuple[float, ...]]] = {}
+    for trial in trials:
+        splits = {"train": trial.x, "test": trial.test_x}
+        filled = gaps.gaps(trial.generative[BEST].models_[0], splits, draws=DRAWS, most=MOST_ROWS)
+        for name, (what, power) in FILLED.items():
+            measure = next((m for m in filled.measures if m.name == name), None) if filled else None
+            if measure is not None and measure.nearest is not None:
+                each = (measure.model, measure.floor, measure.nearest)
+                found.setdefault(what, []).append(tuple(one.value**power for one in each))
+    return [Filling(what, *_each(values)) for what, values in found.items()]
 
 
-def _kinds(model: Model, columns: int) -> Array:
+def _kinds(model: Model, x: Array) -> list[Kind]:
+    """What the model takes the columns of (n, …) for; all else for numbers."""
     visible = getattr(model, "visible", "gaussian")
-    return np.array([visible] * columns if isinstance(visible, str) else list(visible))
-
-
-def _most_frequent(x: Array) -> Array:
-    """The most frequent value of each column, the least of several: (n, m) -> (m,)."""
-    values = np.unique(x)
-    best: Array = values[np.stack([(x == value).sum(0) for value in values]).argmax(0)]
-    return best
+    every = [visible] * _flat(x).shape[1] if isinstance(visible, str) else visible
+    known: dict[str, Kind] = {"bernoulli": "bernoulli", "categorical": "categorical", "integer": "integer"}
+    return [known.get(kind, "gaussian") for kind in every]
 
 
 # Odd rows -------------------------------------------------------------------------------------------------------------
@@ -223,9 +265,9 @@ def _shuffled(trials: Sequence[Trial]) -> Oddity:
     """Test rows against rows whose columns were shuffled each by itself: every value is usual, but not together."""
     pairs = []
     for seed, trial in enumerate(trials):
-        rows, rng = trial.test_x[:MOST_ROWS], Random(seed, "versus/shuffled")
-        flat = _flat(np.asarray(rows))
-        mixed = np.stack([column[rng.permutation(len(column))] for column in flat.T], 1).reshape(np.shape(rows))
+        rows = np.asarray(trial.test_x[:MOST_ROWS])
+        rows = _real(rows) if rows.dtype == object else rows
+        mixed = shuffled(rows, len(rows), Random(seed, "versus/shuffled"))
         pairs.append(_areas(trial.generative[BEST], trial.twins[BEST], rows, mixed))
     return _oddity("test rows whose columns were shuffled, each by itself", pairs)
 
@@ -254,7 +296,7 @@ def _areas(generative: GenerativeClassifier, twin: Twin, usual: Any, odd: Any) -
 
 
 def _oddity(what: str, pairs: Sequence[tuple[float, float]]) -> Oddity:
-    return Oddity(what, *(interval(np.array([pair[k] for pair in pairs])) for k in (0, 1)))
+    return Oddity(what, *_each(pairs))
 
 
 # Two columns ----------------------------------------------------------------------------------------------------------
