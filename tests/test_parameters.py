@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sklearn.base import BaseEstimator
 
-from reverie import CD, PCD, RBM, Exact, parameters, registry
+from reverie import CD, GAN, PCD, RBM, Adversarial, Exact, parameters, registry
 from reverie.errors import UsageError
 from reverie.parameters import Count, Positive
 
@@ -188,3 +188,25 @@ def test_json_round_trip_of_every_model_and_principle(name):
         again = cls(**parameters.from_json(cls, values))
         assert again.get_params() == cls(**arguments).get_params()
         parameters.check(again)
+
+
+@pytest.mark.parametrize(
+    ("cls", "texts", "meant"),
+    [
+        (GAN, {"learning.game": "hing"}, "hinge"),
+        (GAN, {"visible": "gausian"}, "gaussian"),
+        (RBM, {"learning": "PDC"}, "PCD"),
+        (RBM, {"learning": {"name": "PDC"}}, "PCD"),
+        (RBM, {"binarise": "treshold"}, "threshold"),
+    ],
+)
+def test_a_word_that_is_nearly_right_is_guessed(cls, texts, meant):
+    with pytest.raises(UsageError, match=f"did you mean {meant!r}\\? .* takes "):
+        parameters.parse(cls, texts)
+
+
+def test_a_word_that_is_nearly_right_is_guessed_in_python_too():
+    with pytest.raises(UsageError, match=r"Adversarial\(game='hing'\): did you mean 'hinge'\? game takes 'minimax'"):
+        parameters.check(GAN(learning=Adversarial(game="hing")))
+    with pytest.raises(UsageError, match=r"\(game='chess'\): game takes"):
+        parameters.check(Adversarial(game="chess"))

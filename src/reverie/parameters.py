@@ -146,11 +146,8 @@ def _validate(cls: type, name: str, hint: Any, value: Any, lax: bool = False) ->
     try:
         return TypeAdapter(hint).validate_python(value, strict=not lax)
     except ValidationError as error:
-        why = (
-            ""
-            if _classes(hint)
-            else f"{error.errors()[-1]['msg'].split(',')[0].replace('Input should', 'it should')}; "
-        )
+        first = error.errors()[-1]["msg"].split(",")[0].replace("Input should", "it should")
+        why = _nearest(value, _choices(hint)) if _choices(hint) else f"{first}; "
         raise UsageError(f"{cls.__name__}({name}={value!r}): {why}{name} takes {_words(hint)}") from None
 
 
@@ -159,7 +156,9 @@ def _construct(cls: type, name: str, classes: tuple[type, ...], value: Any) -> A
     wanted = table.pop("name", classes[0].__name__)
     chosen = next((c for c in classes if c.__name__ == wanted), None)
     if chosen is None:
-        raise UsageError(f"{cls.__name__}({name}={wanted!r}): {name} takes {' | '.join(c.__name__ for c in classes)}")
+        known = [c.__name__ for c in classes]
+        guess = _nearest(wanted, known)
+        raise UsageError(f"{cls.__name__}({name}={wanted!r}): {guess}{name} takes {' | '.join(known)}")
     return chosen(**parse(chosen, table))
 
 
@@ -182,6 +181,23 @@ def _unknown(cls: type, name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, list(known), 1)
     guess = f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}"
     return f"{cls.__name__} has no argument {name!r}; {guess}"
+
+
+def _nearest(value: Any, known: Iterable[str]) -> str:
+    """``did you mean 'hinge'? `` for a word that is nearly one of those known; nothing for others."""
+    near = difflib.get_close_matches(value, list(known), 1) if isinstance(value, str) else []
+    return f"did you mean {near[0]!r}? " if near else ""
+
+
+def _choices(hint: Any) -> list[str]:
+    """The words that an annotation admits, and the names of classes."""
+    if get_origin(hint) is Literal:
+        return [option for option in get_args(hint) if isinstance(option, str)]
+    if get_origin(hint) in (Union, types.UnionType):
+        return [word for option in get_args(hint) for word in _choices(option)]
+    if get_origin(hint) is Annotated:
+        return _choices(get_args(hint)[0])
+    return [hint.__name__] if _classes(hint) else []
 
 
 def _classes(hint: Any) -> tuple[type, ...]:

@@ -9,6 +9,8 @@ import shutil
 import numpy as np
 import pytest
 
+from reverie.errors import Interrupted
+
 FAMILIES = ("--models", "kmeans,gaussian-rbm", "--set", "kmeans.clusters=2", "--set", "gaussian-rbm.hidden=2")
 QUICK = ("--set", "gaussian-rbm.epochs=2", "--seeds", 1, "--time-limit", "20s", "--validation", 0.4)
 
@@ -34,10 +36,11 @@ def done(invoke, clusters):
 
 def test_it_says_which_and_why(done):
     out, outcome = done
-    assert re.search(r"^Take (kmeans|gaussian-rbm)\. On validation examples a classifier is right", outcome.out, re.M)
+    said = " ".join(outcome.out.split())
+    assert re.search(r"Take kmeans[.,] (.* )?On validation examples a classifier is right", said)
     assert re.search(r"^1 +kmeans", outcome.out, re.M)
     assert "A: nats per example" in outcome.out
-    assert "2 families with 1 seeds: 2 trainings of at most 0:20 each" in outcome.err
+    assert "2 families with 1 seed: 2 trainings of at most 0:20 each" in outcome.err
     found = json.loads((out / "compare.json").read_text())
     assert found["chosen"] == "kmeans"
     assert {one["name"] for one in found["standings"]} == {"kmeans", "gaussian-rbm"}
@@ -66,6 +69,20 @@ def test_the_same_command_goes_on_and_json_ends_in_a_result(invoke, done, cluste
     assert names.count("entered") == 2
     assert names[-1] == "result"
     assert again.events[-1]["chosen"] == "kmeans"
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, Interrupted])
+def test_who_stops_it_is_told_to_repeat_the_command(invoke, clusters, tmp_path, monkeypatch, kind):
+    """Whether in a training, of which a run says to go on with `fit --resume`, or in an evaluation."""
+
+    def stopped(*arguments):
+        raise kind("go on with `reverie fit --resume`")
+
+    monkeypatch.setattr("reverie.comparison.compete", stopped)
+    outcome = invoke("compare", clusters, *FAMILIES, *QUICK, "--out", tmp_path / "out")
+    assert outcome.code == 130
+    assert "repeat the same command (a comparison has no --resume): reverie compare" in outcome.err
+    assert "fit --resume" not in outcome.err
 
 
 def test_runs_and_comparisons_can_be_compared_again(invoke, done, tmp_path):

@@ -340,7 +340,12 @@ def test_the_evidence_of_a_network_that_only_classifies(invoke: Invoke, labelled
     assert "log-likelihood" not in outcome.out
     assert "the model gets" in outcome.out
     assert invoke("report", tmp_path / "run").code == 0
-    assert invoke("evaluate", tmp_path / "run", "--at-least", -3).code == 7
+    outcome = invoke("evaluate", tmp_path / "run", "--at-least", -3)
+    assert outcome.code == 2
+    assert "--at-least -3: " in outcome.error
+    assert "this model has no likelihood; figures that --gate 'FIGURE>=NUMBER' can ask for: classification error" in (
+        outcome.error
+    )
 
 
 def test_examples_without_labels_are_only_predicted(invoke: Invoke, labelled: Path, tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def test_the_model_of_two_clusters_is_chosen(finished):
     last = next(one for one in outcome.standings if one.name == "gan")
     assert last.place in (None, 3)
     assert last.reason
-    assert f"Take {outcome.chosen}." in outcome.verdict
+    assert outcome.verdict.startswith(f"Take {outcome.chosen}")
     assert "2 trainings" in outcome.verdict
 
 
@@ -224,3 +224,19 @@ def test_a_trace_of_grey_in_a_pixel_that_is_always_black_is_no_one():
 
     bits = ground._AsBits(Fixed(), rule, train).sample(2)
     np.testing.assert_array_equal(bits, [[1, 0, 0, 1], [0, 1, 1, 0]])
+
+
+def test_the_page_leaves_out_empty_columns_and_scatters_points(finished, monkeypatch):
+    from reverie.report import comparison as pages
+
+    comparison, _ = finished
+    page = pages.build(comparison)
+    assert '<th scope="col">accelerator</th>' not in page or "cuda" in page
+    assert page.count("<path class='specks s0'") == sum(bool(one.judged) for one in comparison.outcome.standings)
+    assert "2 seeds" in page
+    monkeypatch.setattr(Cost, "memory", property(lambda self: None, lambda self, value: None), raising=False)
+    monkeypatch.setattr(comparison, "plan", Plan(1, 20.0))
+    page = pages.build(comparison)
+    assert '<th scope="col">memory</th>' not in page
+    assert "Memory is" not in page
+    assert "for each of 1 seed<" in page

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from reverie.comparison.cost import Cost
 from reverie.comparison.families import Contender
 from reverie.comparison.field import Entry
-from reverie.comparison.standing import COVER, LIKELIHOOD, TELL, Mean, Standing, apart, choose, over_seeds
+from reverie.comparison.standing import (
+    COVER,
+    LIKELIHOOD,
+    TELL,
+    TIED,
+    TIME,
+    UNLEARNED,
+    Mean,
+    Standing,
+    _verdict,
+    apart,
+    choose,
+    over_seeds,
+)
 from reverie.contract import Estimate
 
 
@@ -54,21 +67,77 @@ def test_false_alarms_are_as_rare_as_two_standard_errors_are(error):
 
 
 def test_each_loser_falls_by_one_figure():
-    told, covers, likely, slow, best = (
+    told, covers, likely, second, best = (
         standing("told", 0.9, 0.99, -1.0),
         standing("covers", 0.61, 0.5, -1.0),
         standing("likely", 0.6, 0.9, -95.0),
-        standing("slow", 0.6, 0.9, -80.2),
-        standing("best", 0.61, 0.91, -80.0),
+        standing("second", 0.61, 0.9, -80.2),
+        standing("best", 0.60, 0.91, -80.0),
     )
-    for one, seconds in ((slow, 9.0), (best, 3.0)):
-        one.entries[0] = replace_seconds(one.entries[0], seconds)
-    choose([told, covers, likely, slow, best])
-    assert [one.place for one in (best, slow, likely, covers, told)] == [1, 2, 3, 4, 5]
+    choose([told, covers, likely, second, best])
+    assert [one.place for one in (best, second, likely, covers, told)] == [1, 2, 3, 4, 5]
+    assert [one.step for one in (best, second, likely, covers, told)] == ["", TIED, LIKELIHOOD, COVER, TELL]
     assert "classifier" in told.reason
     assert "lie near 50.0% of the real examples" in covers.reason
     assert "log-likelihood is -95.00" in likely.reason or "log-likelihood" in likely.reason
-    assert "3.0 s where it takes 9.0 s" in slow.reason
+    assert "60.0% there and 61.0% here" in second.reason
+
+
+@pytest.mark.parametrize(
+    ("quick", "slow", "tells"),
+    [
+        ((30.0, 31.0, 32.0), (90.0, 95.0, 91.0), True),
+        ((30.0,), (90.0,), False),  # a single seed says nothing of how times spread
+        ((3.0, 3.1, 3.0), (9.0, 9.1, 9.0), False),  # seconds
+        ((30.0, 90.0, 60.0), (50.0, 80.0, 95.0), False),
+    ],
+)
+def test_time_decides_only_where_it_tells_models_apart(quick, slow, tells):
+    """Else the order is by the classifier, and the verdict says that it is too close to call."""
+    likelier, quicker = standing("likelier", 0.60, 0.9), standing("quicker", 0.61, 0.9)
+    for one, times in ((likelier, slow), (quicker, quick)):
+        one.entries = [timed(one.name, k, seconds) for k, seconds in enumerate(times)]
+    choose([likelier, quicker])
+    order = sorted((likelier, quicker), key=lambda one: one.place)
+    said = _verdict(order, order[0], {}, 100)
+    if tells:
+        assert [one.name for one in order] == ["quicker", "likelier"]
+        assert order[1].step == TIME
+        assert "trains in 31 s where it takes 92 s" in order[1].reason
+        assert said.startswith("Take quicker. Nothing but its time of training tells it from likelier.")
+    else:
+        assert [one.name for one in order] == ["likelier", "quicker"]
+        assert order[1].step == TIED
+        assert said.startswith("Take likelier, but it is too close to call: no figure tells it from quicker.")
+
+
+def test_who_has_not_learned_the_data_is_behind_all_others():
+    """However good its draws: independent columns are likelier, also than the high end of its own figure."""
+    lost, fair, none = standing("lost", 0.5, 0.99, -80.0), standing("fair", 0.9, 0.5, -90.0), standing("none", 0.8, 0.6)
+    lost.gain = mean(-3.0, 0.4)
+    fair.gain = mean(-0.7, 0.4)  # below, but no more than chance may do
+    choose([lost, fair, none])
+    assert [one.place for one in (none, fair, lost)] == [1, 2, 3]
+    assert lost.step == UNLEARNED
+    assert "It has not learned the data: columns taken one by one give validation examples 3.00 ± 0.80" in lost.reason
+
+
+def test_where_none_has_learned_the_data_the_verdict_says_so():
+    first, second = standing("first", 0.6, 0.9, -80.0), standing("second", 0.9, 0.5, -90.0)
+    for one in (first, second):
+        one.gain = mean(-3.0, 0.4)
+        one.entries = [timed(one.name, 0, 1.0)]
+    choose([first, second])
+    assert (first.place, second.step) == (1, TELL)
+    assert "But mind: it has not learned the data" in _verdict([first, second], first, {}, 100)
+
+
+def test_figures_on_other_base_measures_put_nobody_in_order():
+    """Of two that fall by likelihood on grounds of their own, the likelier is not therefore the better."""
+    tops = [standing("bits", 0.6, 0.9, -80.0), standing("greys", 0.6, 0.9, 200.0, "greys")]
+    bits, greys = standing("behind in bits", 0.60, 0.9, -99.0), standing("behind in greys", 0.61, 0.9, 100.0, "greys")
+    choose([*tops, greys, bits])
+    assert bits.place < greys.place
 
 
 def test_likelihoods_on_other_base_measures_are_never_ranked():
@@ -90,10 +159,9 @@ def test_what_cannot_be_told_apart_is_not():
     assert "Nothing tells it" in (first.reason or second.reason)
 
 
-def replace_seconds(entry: Entry, seconds: float) -> Entry:
-    from reverie.comparison.cost import Cost
+class Judged(Entry):
+    judged = True  # type: ignore[assignment]
 
-    class Judged(Entry):
-        judged = True  # type: ignore[assignment]
 
-    return Judged(entry.contender, entry.seed, cost=replace(Cost(), training=seconds))
+def timed(name: str, seed: int, seconds: float) -> Entry:
+    return Judged(Contender(name, "rbm"), seed, cost=Cost(training=seconds))

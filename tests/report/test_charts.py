@@ -189,3 +189,21 @@ def test_pairs_are_on_a_logarithmic_axis_and_zero_is_not_drawn() -> None:
 def test_ticks_of_whole_distances_are_whole() -> None:
     svg = drawn(charts.histogram([("draws", [0.0, 0.0, 1.0])], what="Distance", across="entries"))
     assert [t.text for t in svg.iter("text") if t.get("y") == "194"] == ["0", "1"]
+
+
+@pytest.mark.parametrize("values", [[0.0, 0.0], [1.0, 1.0], [0.0, 1.0], [0.2, 0.21]])
+def test_the_axis_of_a_share_does_not_leave_0_to_1(values: list[float]) -> None:
+    line = charts.lines([charts.Series("a", [0, 1], values)], what="w", unit="share of examples")
+    rows = [charts.Interval("a", value, value - 0.1, value + 0.1) for value in values]
+    for svg in (line, charts.intervals(rows, what="w", unit="share of examples")):
+        ticks_ = [t.text or "" for t in drawn(svg).iter("text") if t.get("class") == "tick"]
+        shown = [float(t.replace("−", "-")) for t in ticks_ if re.fullmatch(r"[−\d.]+", t)]
+        assert all(0 <= t <= 1 for t in shown), shown
+        assert inside(drawn(svg))
+
+
+def test_points_outside_of_the_plane_are_left_out() -> None:
+    groups = [("held out", 1, [(0.5, 0.5), (0.1, 0.9)]), ("draws", 0, [(0.2, 0.3), (7.0, 0.3)])]
+    svg = drawn(charts.cloud(groups, (0.0, 1.0), (0.0, 1.0), what="w", across="x", up="y"))
+    paths = [path.get("d", "") for path in svg.iter("path")]
+    assert [d.count("M") for d in paths if "h0" in d] == [2, 1]

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shutil
 from base64 import b64decode
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from io import BytesIO
 from pathlib import Path
@@ -13,12 +15,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reverie import RBM, contract, data, registry, report
+from reverie import GAN, RBM, contract, data, registry, report
 from reverie.contract import Curve, Estimate
 from reverie.errors import CorruptFileError
 from reverie.evidence.summary import Evidence, Figure
 from reverie.random import Random
-from reverie.report import curves, facts, figures, neighbours, pictures, seen, words
+from reverie.report import columns, curves, facts, figures, neighbours, pictures, seen, words
 from reverie.run import Run, fit
 
 VOID = {"meta", "link", "br", "img", "source", "hr", "input"}
@@ -81,7 +83,7 @@ def test_a_judged_run(digits: Run) -> None:
     page = Page(text)
     assert self_contained(text)
     assert len(text.encode()) < 1_000_000
-    sections = ["samples", "setup", "curves", "resemblance", "neighbours", "pictures", "evidence", "reproduce"]
+    sections = ["samples", "setup", "curves", "resemblance", "neighbours", "pictures", "gaps", "evidence", "reproduce"]
     assert page.ids() == ["verdict", *sections]
     evidence = digits.evidence()
     assert evidence is not None
@@ -537,7 +539,7 @@ def test_several_values_are_said_as_the_command_line_takes_them(rewrite: Callabl
     assert (
         line == "reverie fit dbn digits --set hidden=30,20 --set epochs=4 --set binarise=threshold --seed 2 --out run"
     )
-    assert ("hidden", "30, 20") in facts.model(run, "DBN", "")
+    assert ("hidden", "30, 20") in facts.model(run, "DBN", None)
     assert dict(facts.training(run))["epochs"].endswith("of 8")
 
 
@@ -547,10 +549,53 @@ def test_an_array_is_told_by_its_size_and_not_put_on_the_command_line(rewrite: C
     lines = facts.command(run).splitlines()
     assert "mask" not in lines[0]
     assert lines[-1] == "# mask, an array of 3 × 3, is in run.json"
-    assert ("mask", "an array of 3 × 3") in facts.model(run, "Boltzmann machine", "")
+    assert ("mask", "an array of 3 × 3") in facts.model(run, "Boltzmann machine", None)
 
 
 def test_the_base_measure_is_among_the_facts(digits: Run) -> None:
-    measure = dict(facts.model(digits, "RBM", digits.model().base_measure))["base measure"]
+    measure = dict(facts.model(digits, "RBM", digits.model()))["base measure"]
     assert measure.startswith("counting measure on {0, 1}^64, binarised at x > 0.4375")
     assert measure in Page(report.build(digits)).text
+
+
+@pytest.fixture(scope="module")
+def plane(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A GAN of two rounds on points in the plane."""
+    folder = tmp_path_factory.mktemp("plane")
+    rng = np.random.default_rng(0)
+    np.save(folder / "points.npy", rng.normal(0, 0.3, (200, 2)) + np.where(rng.integers(0, 2, 200), 2.0, -2.0)[:, None])
+    return fit(GAN(hidden=(8,), epochs=2), data.load(str(folder / "points.npy")), folder / "run")
+
+
+def test_what_an_argument_was_left_to_be_is_shown(plane: Run) -> None:
+    model = plane.model()
+    said = dict(facts.model(plane, "GAN", model))
+    assert said["latent"] == f"{model.latent_} (by default)"
+    assert said["octaves"] == f"{model.octaves_} (by default)"
+    assert dict(facts.model(plane, "GAN", None))["latent"] == "none"  # without a model nobody knows
+
+
+def test_points_in_the_plane_are_scattered(plane: Run) -> None:
+    """Draws over held-out examples, as many of either; columns of other kinds are not points."""
+    page = report.build(plane)
+    assert "Draws over validation examples" in page
+    dataset = plane.dataset()
+    sides = seen.look(plane.model(), dataset, 0)
+    found = columns.cloud(sides, dataset)
+    assert found is not None
+    for place, points in ((1, sides.real), (0, sides.drawn)):
+        path = re.search(rf"<path class='specks s{place}' d='([^']*)'", str(found.chart))
+        assert path is not None
+        shown = path[1].count("M")
+        assert shown == (len(points) if place == 1 else min(len(sides.real), len(points)) - found.outside)
+    whole = replace(dataset, train=replace(dataset.train, x=np.rint(dataset.train.x)))
+    assert not columns.in_the_plane(whole)
+    assert not columns.in_the_plane(replace(dataset, kind="images"))
+
+
+def test_colour_is_not_called_grey(digits: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "same scale of grey" in Page(report.build(digits)).text
+    monkeypatch.setattr("reverie.report.pictures.colour", lambda images: True)
+    text = Page(report.build(digits)).text
+    assert "grey" not in text.split("What was trained on what")[0]
+    assert "same scale of colour" in text

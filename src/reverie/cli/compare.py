@@ -146,6 +146,7 @@ def _on_data(
 ) -> Comparison:
     from reverie import comparison as room
     from reverie.cli.output import duration
+    from reverie.report.words import count as counted
 
     dataset = load(output, source, loading)
     folder = Path(f"compare-{dataset.name}") if out is None else out
@@ -153,7 +154,8 @@ def _on_data(
     comparison, race = room.on_data(dataset, folder, names, given, plan, loading, command)
     count = len(race.contenders) * seeds
     output.note(
-        f"{len(race.contenders)} families with {seeds} seeds: {count} trainings of at most {duration(seconds)} each, "
+        f"{counted(len(race.contenders), 'family', 'families')} with {counted(seeds, 'seed')}: "
+        f"{counted(count, 'training')} of at most {duration(seconds)} each, "
         f"{duration(count * seconds)} at most in all, and their evaluation; the page is {folder / 'compare.html'}"
     )
     for contender in race.contenders:
@@ -166,9 +168,11 @@ def _on_data(
                 output.event("entered", name=entry.name, trouble=entry.trouble, leading=outcome.chosen)
                 said = entry.trouble or f"trained in {duration(entry.seconds or 0)}"
                 output.note(f"{entry.name}: {said}" + (f"; {outcome.chosen} leads" if outcome.chosen else ""))
-    except Interrupted as error:
-        again = shlex.join(command)
-        raise Interrupted(f"stopped and saved; `{again}` goes on with it") from error
+    except KeyboardInterrupt as error:  # in a training, which has then saved itself, or in an evaluation
+        raise Interrupted(
+            "stopped; what was trained is kept. To go on with it, repeat the same command (a comparison has no "
+            f"--resume): {shlex.join(command)}"
+        ) from error
     return comparison
 
 
@@ -196,12 +200,13 @@ def _written(comparison: Comparison) -> Path:
 def _show(output: Output, comparison: Comparison, page: Path) -> None:
     outcome = comparison.outcome
     measures = _measures(outcome.standings)
-    rows = [_row(one, measures) for one in outcome.standings]
     header = ("", "model", "told from data", "coverage", "near copies", "log-likelihood", "seeds", "training", "memory")
+    rows = [_row(one, measures) for one in outcome.standings]
+    kept = [k for k, name in enumerate(header) if not name or any(row[k] for row in rows)]
     output.line(
         f"means over seeds ± their spread, on {outcome.examples:,} validation examples, draws {comparison.ground.name}"
     )
-    output.table(rows, header=header)
+    output.table([tuple(row[k] for k in kept) for row in rows], header=tuple(header[k] for k in kept))
     for measure, letter in measures.items():
         output.line(f"{letter}: nats per example; {measure}", style="dim")
     if len(measures) > 1:

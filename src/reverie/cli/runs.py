@@ -12,10 +12,11 @@ from reverie.cli import options, progress
 from reverie.cli.fit import facts_of_training, overview
 from reverie.cli.output import Output
 from reverie.cli.use import fitted
-from reverie.errors import CorruptFileError, DataError, GateFailedError
+from reverie.errors import CorruptFileError, DataError, GateFailedError, UsageError
 
 if TYPE_CHECKING:
     from reverie.evidence.draws import Draws
+    from reverie.evidence.gaps import Gaps
     from reverie.evidence.summary import Evidence, Figure
     from reverie.run import Run
 
@@ -51,6 +52,8 @@ def evaluate(
     figures_table(output, evidence)
     if evidence.draws is not None:
         draws_table(output, evidence.draws)
+    if evidence.gaps is not None:
+        gaps_table(output, evidence.gaps)
     output.line()
     output.line(evidence.verdict)
     fields = asdict(evidence)
@@ -141,6 +144,25 @@ def draws_table(output: Output, draws: Draws) -> None:
     output.line(f"{draws.resemblance.n:,} draws against {draws.split}; {draws.resemblance.space}", style="dim")
 
 
+def gaps_table(output: Output, gaps: Gaps) -> None:
+    """A row for each figure of filled gaps, beside what it is held against."""
+    output.line()
+    output.table(
+        [
+            (
+                m.name,
+                *("" if e is None else f"{e.value:.3f}" for e in (m.model, m.floor, m.nearest)),
+                f"{m.gain.value:+.3f}" + ("" if m.gain.stderr is None else f" ± {m.gain.stderr:.3f}"),
+                m.better,
+            )
+            for m in gaps.measures
+        ],
+        header=("of hidden entries", "model", "columns alone", "nearest rows", "gain on columns ± s.e.", "better"),
+    )
+    output.line()
+    output.line(f"{gaps.n:,} {gaps.split} examples. {gaps.verdict}", style="dim")
+
+
 def _row(figure: Figure) -> tuple[str, ...]:
     from reverie.evidence.summary import written
 
@@ -155,10 +177,23 @@ def _row(figure: Figure) -> tuple[str, ...]:
 
 
 def _gate(evidence: Evidence, at_least: float) -> None:
-    """Hold the low end of the test figure against what was asked; a figure without one fails."""
+    """Hold the low end of the test figure against what was asked; a figure without one fails.
+
+    Raises:
+        UsageError: there is no such figure; names those that ``--gate`` takes.
+        GateFailedError: it is less.
+    """
+    from reverie.evidence import named
+
     found = [f.estimate for f in evidence.figures if (f.name, f.split) == ("log-likelihood", "test")]
     if not found:
-        raise GateFailedError("--at-least: there is no log-likelihood of test data to hold against it")
+        likely = any(f.name == "log-likelihood" for f in evidence.figures)
+        why = "there are no test examples" if likely else "this model has no likelihood"
+        others = ", ".join(named.held_out(evidence)) or "none here"
+        raise UsageError(
+            f"--at-least {at_least:g}: it asks for the log-likelihood of test examples, and {why}; figures that "
+            f"--gate 'FIGURE>=NUMBER' can ask for: {others}"
+        )
     if not found[0].low >= at_least:
         raise GateFailedError(
             f"--at-least {at_least:g}: the log-likelihood of the test data is {found[0].value:.2f} "

@@ -190,6 +190,7 @@ def _standing(one: Standing) -> dict[str, Any]:
     return {
         "name": one.name,
         "place": one.place,
+        "step": one.step,
         "reason": one.reason,
         "numbers": one.numbers,
         "validation": {name: _figure(mean) for name, mean in one.validation.items()},

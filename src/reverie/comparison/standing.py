@@ -11,10 +11,16 @@ leader, so that everyone else falls by one figure, which is the reason that is g
 0. out of the contest are trainings that diverged, models that draw nothing, draws of which more than 5 % are surely
    copies of training examples (the low end of a 95 % interval, where a test at 0.1 % finds any), and draws that
    resemble the data no more than columns shuffled at random;
-1. the accuracy of a classifier that tells draws from real examples: the one figure that any defect can show in;
-2. coverage: the share of real examples that have draws near them;
-3. the log-likelihood, only among those that share a base measure: others are neither ahead nor behind;
-4. the time of training.
+1. behind all others are models whose log-likelihood is below that of independent columns, even at its high end: these
+   have not learned the data, whatever their draws look like;
+2. the accuracy of a classifier that tells draws from real examples: the one figure that any defect can show in;
+3. coverage: the share of real examples that have draws near them;
+4. the log-likelihood, only among those that share a base measure: others are neither ahead nor behind;
+5. the time of training, where the spread over seeds tells it apart and it is more than a few seconds.
+
+Steps 2 to 4 are taken again until nobody falls. Those who are left after all steps are *tied*: nothing tells one from
+another. One has to stand first, and it is the one about whose draws the classifier is right least often; that is said
+to be too close to call.
 """
 
 from __future__ import annotations
@@ -42,9 +48,13 @@ COPYING = 0.05
 ALARM = 0.001
 """p of a test for copies by which a model is out of the contest: rare, since all are held against the same examples, so
 that one mistake would be made with all of them."""
+TRIVIAL = 10.0
+"""Seconds of training that nobody need choose a model by."""
 SEEDS = 3
 """Trainings that a family is to be judged by, at least."""
 TELL, COVER, LIKELIHOOD = "two-sample accuracy", "coverage", "log-likelihood"
+UNLEARNED, TIME, TIED = "below independent columns", "time of training", "tied"
+"""Other steps at which a contender stops, and what it is called where it stops at none."""
 STEPS: tuple[tuple[str, Better], ...] = ((TELL, "lower"), (COVER, "higher"), (LIKELIHOOD, "higher"))
 """Figures by which contenders fall, in this order."""
 
@@ -91,8 +101,10 @@ class Standing:
         entries: one for each seed.
         validation: figures for the choice, by name.
         test: figures to be shown, by name.
+        gain: the most that validation examples may gain in log-likelihood on independent columns; None without one.
         numbers: in which numbers the test figures of draws were taken.
         place: 1 for the chosen one; None out of the contest.
+        step: the figure by which it fell, or ``TIED``; empty for the chosen one and those out of the contest.
         reason: why it was chosen, or is not.
     """
 
@@ -100,8 +112,10 @@ class Standing:
     entries: list[Entry]
     validation: dict[str, Mean] = field(default_factory=dict)
     test: dict[str, Mean] = field(default_factory=dict)
+    gain: Mean | None = None
     numbers: str = ""
     place: int | None = None
+    step: str = ""
     reason: str = ""
 
     @property
@@ -113,6 +127,11 @@ class Standing:
     def seconds(self) -> Mean | None:
         """Of training."""
         return _mean([e.seconds for e in self.judged if e.seconds is not None], "seconds")
+
+    @property
+    def unlearned(self) -> bool:
+        """Whether columns taken one by one make validation examples likelier, by more than chance."""
+        return self.gain is not None and self.gain.value < -APART * self.gain.error
 
 
 @dataclass(frozen=True)
@@ -148,6 +167,7 @@ def stand(
         standings.setdefault(entry.contender.name, Standing(entry.contender.name, [])).entries.append(entry)
     for one in standings.values():
         one.validation = _validation(one, drawn)
+        one.gain = over_seeds([replace(gain, value=gain.high) for gain in _gains(one)])
         one.test = _test(one)
         one.numbers = next((numbers[e.name] for e in one.judged if e.name in numbers), "")
     for one in standings.values():
@@ -208,21 +228,21 @@ def _ends(found: Sequence[Draws], name: str) -> tuple[list[Estimate], list[Estim
 def _validation(one: Standing, drawn: Mapping[str, Draws | None]) -> dict[str, Mean]:
     drawn_figures = figures_of_draws([d for d in (drawn.get(e.name) for e in one.judged) if d])
     found = {**_of_split(one, "validation"), **drawn_figures}
-    gains = [g for g in (_gain(entry) for entry in one.judged) if g is not None]
-    gain = over_seeds(gains) if len(gains) == len(one.judged) else None
+    gain = over_seeds(_gains(one))
     if gain is not None and LIKELIHOOD in found:
         found[LIKELIHOOD] = replace(found[LIKELIHOOD], error=gain.error)
     return found
 
 
-def _gain(entry: Entry) -> Estimate | None:
-    """The gain on independent columns, whose error is that of paired differences.
+def _gains(one: Standing) -> list[Estimate]:
+    """Of each seed the gain on independent columns, whose error is that of paired differences; none if one has none.
 
     What makes an example hard for all models is not in it; and models on one base measure have the same columns to gain
     on, so that the difference of their gains is the difference of their likelihoods.
     """
-    figures = entry.evidence.figures if entry.evidence else ()
-    return next((f.estimate for f in figures if f.role == "difference" and f.split == "validation"), None)
+    every = [entry.evidence.figures if entry.evidence else () for entry in one.judged]
+    found = [f.estimate for figures in every for f in figures if f.role == "difference" and f.split == "validation"]
+    return found if len(found) == len(every) and all(math.isfinite(gain.high) for gain in found) else []
 
 
 def _test(one: Standing) -> dict[str, Mean]:
@@ -298,16 +318,40 @@ def _without_draws(one: Standing) -> str:
 
 def choose(contest: Sequence[Standing]) -> None:
     """Give places and reasons: who falls last stands second."""
-    left, fallen = list(contest), list[Standing]()
-    for name, better in STEPS:
-        losers = _fall(left, name, better)
-        fallen = _in_order(losers, name, better) + fallen
-        left = [one for one in left if one not in losers]
-    left.sort(key=lambda one: one.seconds.value if one.seconds else math.inf)
+    left, fallen = _learned(contest)
+    falls = True
+    while falls:
+        falls = False
+        for name, better in STEPS:
+            losers = _fall(left, name, better)
+            alike = len(_grounds(losers, name)) < 2  # figures on other base measures put nobody in order
+            fallen = (_in_order(losers, name, better) if alike else sorted(losers, key=_told)) + fallen
+            left = [one for one in left if one not in losers]
+            falls = falls or bool(losers)
+    slower = _slower(left)
+    left = sorted((one for one in left if one not in slower), key=_told)
     for one in left[1:]:
-        one.reason = f"Nothing tells it from {left[0].name}, which trains {_faster(left[0], one)}."
-    for place, one in enumerate(left + fallen):
+        one.step, one.reason = TIED, f"Nothing tells it from {left[0].name}, {_put_first(left[0], one)}."
+    for place, one in enumerate(left + slower + fallen):
         one.place = place + 1
+
+
+def _learned(contest: Sequence[Standing]) -> tuple[list[Standing], list[Standing]]:
+    """Those that have not been shown to have learned nothing, and those that have; all, if nobody else is left."""
+    behind = sorted((one for one in contest if one.unlearned), key=_told)
+    if len(behind) == len(contest):
+        return list(contest), []
+    for one in behind:
+        one.step, one.reason = UNLEARNED, _nothing_learned(one)
+    return [one for one in contest if not one.unlearned], behind
+
+
+def _nothing_learned(one: Standing) -> str:
+    assert one.gain is not None
+    return (
+        "It has not learned the data: columns taken one by one give validation examples "
+        f"{-one.gain.value:.2f} ± {APART * one.gain.error:.2f} {one.gain.unit} more than it does."
+    )
 
 
 def _fall(left: Sequence[Standing], name: str, better: Better) -> list[Standing]:
@@ -317,9 +361,39 @@ def _fall(left: Sequence[Standing], name: str, better: Better) -> list[Standing]
         best = _in_order(group, name, better)[0]
         for one in group:
             if apart(best.validation[name], one.validation[name], better):
-                one.reason = _behind(one, best, name)
+                one.step, one.reason = name, _behind(one, best, name)
                 losers.append(one)
     return losers
+
+
+def _slower(left: Sequence[Standing]) -> list[Standing]:
+    """Who trains longer than the quickest by more than seeds differ, and by a time that counts; the quickest first."""
+    timed = [(one, one.seconds) for one in left]
+    known = [(one, time) for one, time in timed if time is not None and time.spread is not None]
+    if not known:
+        return []
+    best, least = min(known, key=lambda pair: pair[1].value)
+    losers = [(one, time) for one, time in known if apart(least, time, "lower") and time.value > least.value + TRIVIAL]
+    for one, time in losers:
+        one.step = TIME
+        one.reason = (
+            f"Nothing but time tells it from {best.name}, which trains in {_time(least.value)} where it takes "
+            f"{_time(time.value)}."
+        )
+    return [one for one, _ in sorted(losers, key=lambda pair: pair[1].value)]
+
+
+def _told(one: Standing) -> float:
+    """How often its draws are told from data, by which those stand that nothing tells apart."""
+    return one.validation[TELL].value if TELL in one.validation else math.inf
+
+
+def _put_first(best: Standing, one: Standing) -> str:
+    """By what a contender is put before another that nothing tells from it."""
+    first, second = best.validation.get(TELL), one.validation.get(TELL)
+    if first is None or second is None or first.value == second.value:
+        return "which comes first in the list"
+    return f"which is put first since a classifier is right about {first} there and {second} here: chance may do that"
 
 
 def _grounds(standings: Iterable[Standing], name: str) -> dict[str, list[Standing]]:
@@ -344,12 +418,6 @@ def _behind(one: Standing, best: Standing, name: str) -> str:
     return f"Its log-likelihood is {own}, that of {best.name} {theirs} {own.unit}, on the same base measure."
 
 
-def _faster(best: Standing, one: Standing) -> str:
-    if best.seconds is None or one.seconds is None:
-        return "no slower"
-    return f"in {_time(best.seconds.value)} where it takes {_time(one.seconds.value)}"
-
-
 # In words -------------------------------------------------------------------------------------------------------------
 
 
@@ -366,22 +434,44 @@ def _verdict(
         return f"None of them can be recommended. {none}" if order else "Nothing has been trained yet."
     chosen.reason = _merits(chosen)
     rivals = [one for one in order if one.place is not None and one is not chosen]
-    words = [f"Take {chosen.name}. {_merits(chosen)}"]
-    if rivals:
-        words.append(f"Next is {rivals[0].name}: {_lowered(rivals[0].reason)}")
-    else:
+    words = [_choice(chosen, rivals), _merits(chosen)]
+    behind = next((one for one in rivals if one.step != TIED), None)
+    if behind is not None:
+        words.append(f"{'Next' if behind is rivals[0] else 'Behind them'} is {behind.name}: {_lowered(behind.reason)}")
+    elif not rivals:
         words.append("Nothing else is left in the contest.")
+    if chosen.unlearned:
+        words.append(f"But mind: {_lowered(_nothing_learned(chosen))}")
     alarms = sum(_alarm(drawn.get(entry.name)) for entry in chosen.judged)
     if alarms:
         words.append(
             f"Mind that a test for copies of training examples raised an alarm in {alarms} of {len(chosen.judged)} "
             "trainings, though too few were surely copied to rule it out."
         )
-    few = min(len(one.judged) for one in (chosen, *rivals))
+    counts = [len(one.judged) for one in (chosen, *rivals)]
+    few = min(counts)
     if few < SEEDS:
+        who = "Each rests" if few == max(counts) else "Some rest"
         said = "a single training" if few == 1 else f"{few} trainings"
-        words.append(f"Some rest on {said}; where a model is judged there should be {SEEDS} or more.")
+        words.append(f"{who} on {said}; where a model is judged there should be {SEEDS} or more.")
     return " ".join(words)
+
+
+def _choice(chosen: Standing, rivals: Sequence[Standing]) -> str:
+    """Which to take, and from which of the others nothing tells it, or nothing but time."""
+    tied, slower = ([one.name for one in rivals if one.step == step] for step in (TIED, TIME))
+    if tied:
+        return (
+            f"Take {chosen.name}, but it is too close to call: no figure tells it from {_listed(tied)}. It is put "
+            "first by what a classifier tells, and chance may have done that."
+        )
+    if slower:
+        return f"Take {chosen.name}. Nothing but its time of training tells it from {_listed(slower)}."
+    return f"Take {chosen.name}."
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def _alarm(draws: Draws | None) -> bool:

@@ -1,4 +1,4 @@
-r"""In which way draws differ from data: parts of the data that they leave out, and pixels that are blurred.
+r"""In which way draws differ from data: parts of the data that they leave out, and images that are blurred or rough.
 
 A test says that draws are no data, not why. Two plain questions say more.
 
@@ -7,9 +7,11 @@ labels one of ten regions of the feature space (k-means). So does each held-out 
 *missing* if its share of the draws is less than half of its share of the held-out examples and chance would have made
 it so small less than once in a hundred times (Fisher's exact test, shared by all parts).
 
-**Sharpness** of images: the mean squared difference of neighbouring pixels, by that of held-out images. Below 1 draws
-are smoother, as averages are; above it they are grainier. Training images (the ceiling) get 1, and images of shuffled
-pixels (the floor) far more.
+**Sharpness** of images: the mean squared difference of neighbouring pixels, by the variance of the pixels within an
+image, and that by the same of held-out images. Below 1 draws are smoother, as averages are; above it they are rougher,
+by noise or by harder edges. Training images (the ceiling) get 1, images of shuffled pixels (the floor) more. The
+variance is there for the contrast: paler draws, or more of them that are empty, have smaller differences and are not
+therefore blurred.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ REGIONS, EXAMPLES, MOST_LABELS = 10, 20, 50
 """Regions at most, examples that each has at least, and labels that still are parts."""
 LEVEL, HALF = 0.01, 0.5
 LABEL = "label "
-BLURRED, GRAINY = 0.85, 1.2
+BLURRED, ROUGH = 0.85, 1.2
 """Sharpness below and above which draws are called so, if its interval is wholly beyond."""
 
 
@@ -61,7 +63,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Sharpness:
-    """Squared differences of neighbouring pixels by those of held-out images: of draws, training images, shuffled."""
+    """Sharpness by the rule above, that of held-out images being 1: of draws, training images, shuffled pixels."""
 
     draws: Estimate
     training: Estimate
@@ -73,9 +75,9 @@ class Sharpness:
         return self.draws.high < min(BLURRED, self.training.low)
 
     @property
-    def grainy(self) -> bool:
-        """Whether they are too rough."""
-        return self.draws.low > max(GRAINY, self.training.high)
+    def rough(self) -> bool:
+        """Whether they are too rough: there is noise in them, or their edges are harder."""
+        return self.draws.low > max(ROUGH, self.training.high)
 
 
 def parts(
@@ -108,10 +110,10 @@ def parts(
 
 def sharpness(held_out: Array, draws: Array, train: Array, shuffled: Array) -> Sharpness | None:
     """Of images (n, h, w) or (n, h, w, channels); None where held-out images have no edges at all."""
-    real = _roughness(held_out)
-    if not real.mean() > 0:
+    real = _edges(held_out)
+    if not real.roughness.mean() > 0:
         return None
-    return Sharpness(*(_ratio(_roughness(x), real) for x in (draws, train, shuffled)))
+    return Sharpness(*(_ratio(_edges(x), real) for x in (draws, train, shuffled)))
 
 
 def _part(name: str, mine: NDArray[np.bool_], theirs: NDArray[np.bool_], space: str, count: int) -> Part:
@@ -147,20 +149,39 @@ def _regions(train: Features, held_out: Features, draws: Features, seed: int) ->
     return (real, drawn), [f"region {k + 1}" for k in range(len(centres))]
 
 
-def _roughness(images: Array) -> NDArray[np.float64]:
-    """Mean squared difference of neighbours in both directions, of each image: (n,)."""
-    x = np.asarray(images, np.float32)
+@dataclass(frozen=True)
+class _Edges:
+    """Of each image, (n,): the mean squared difference of neighbours in both directions, and the pixels' variance."""
+
+    roughness: NDArray[np.float64]
+    contrast: NDArray[np.float64]
+
+    @property
+    def value(self) -> float:
+        """The mean of one by the mean of the other; images without any contrast have no edges."""
+        contrast = float(self.contrast.mean())
+        return float(self.roughness.mean()) / contrast if contrast > 0 else 0.0
+
+    @property
+    def error(self) -> float:
+        """Its relative standard error, by the delta method."""
+        apart = self.roughness / self.roughness.mean() - self.contrast / self.contrast.mean()
+        return float(apart.std(ddof=1)) / math.sqrt(len(apart))
+
+
+def _edges(images: Array) -> _Edges:
+    x = np.asarray(images, np.float64)
     down, across = np.square(np.diff(x, axis=1)), np.square(np.diff(x, axis=2))
-    found: NDArray[np.float64] = sum(d.reshape(len(x), -1).mean(1, dtype=np.float64) for d in (down, across))
-    return found
+    roughness = sum(d.reshape(len(x), -1).mean(1) for d in (down, across))
+    return _Edges(np.asarray(roughness), x.var((1, 2)).reshape(len(x), -1).mean(1))
 
 
-def _ratio(mine: NDArray[np.float64], theirs: NDArray[np.float64]) -> Estimate:
-    """Ratio of two means, its error by the delta method on the log scale."""
-    value, n = float(mine.mean() / theirs.mean()), len(mine)
-    method = "mean squared difference of neighbouring pixels, by that of held-out images"
-    if n < 2 or len(theirs) < 2 or value <= 0:
+def _ratio(mine: _Edges, theirs: _Edges) -> Estimate:
+    """Ratio of the two, its interval by the delta method on the log scale."""
+    value, n = mine.value / theirs.value, len(mine.roughness)
+    method = "squared differences of neighbouring pixels by the pixels' variance, by those of held-out images"
+    if n < 2 or len(theirs.roughness) < 2 or value <= 0:
         return Estimate(value, value, value, None, "estimate", method, "pixels", n, "ratio")
-    error = math.sqrt(sum(float(x.var(ddof=1)) / len(x) / float(x.mean()) ** 2 for x in (mine, theirs)))
+    error = math.hypot(mine.error, theirs.error)
     low, high = (value * math.exp(side * Z95 * error) for side in (-1, 1))
     return Estimate(value, low, high, value * error, "estimate", method, "pixels", n, "ratio")

@@ -14,6 +14,16 @@ from reverie.evidence.summary import Figure
 SHORT, COPIED, FEW = 0.05, 0.02, 3
 """By how much precision or coverage must miss its ceiling, and what share of draws must be copies, to be worth a word;
 and how many parts are named."""
+LITTLE, NEAR = 0.1, 0.8
+"""Precision or coverage that misses its ceiling is a little short if it misses by less than the first, or has come more
+than the second of the way to it from the better floor."""
+PLANTED = {
+    "dropped mode": ("a mode of which {:.0%} is dropped", "a mode that is dropped altogether"),
+    "repeated example": ("{:.0%} repeated copies", "copies of one example and nothing else"),
+    "blurred pixels": ("pixels blurred by {:.0%}", "pixels that are the mean of 3 × 3"),
+    "shifted column": ("a column shifted by {:g} standard deviations", "a column shifted by a standard deviation"),
+}
+"""Planted defects in words: with a strength, and with the strongest."""
 GOOD, GROSS = "Draws resemble the data.", 0.25
 """What is said where no difference was found, and a defect's strength above which it is gross."""
 
@@ -36,7 +46,8 @@ def verdict(
     said = [_of_figures(figures, seen)] if measured or draws is None else []
     if draws is not None:
         said.append(of_draws(draws))
-    return " ".join([*said, *(f"In training: {text}." for text in diagnosis)])
+    told = [f"{text[:1].upper() if k else text[:1]}{text[1:]}." for k, text in enumerate(diagnosis)]
+    return " ".join([*said, *(["In training:", *told] if told else [])])
 
 
 # Draws ----------------------------------------------------------------------------------------------------------------
@@ -69,8 +80,17 @@ def caught(draws: Draws) -> str:
     """The smallest planted defects that would have been caught."""
     if not draws.power:
         return ""
-    each = [f"{c.defect} {'not at all' if c.strength is None else f'{c.strength:.0%}'}" for c in draws.power]
-    return f"Planted in real examples, the least that such a classifier catches is: {', '.join(each)}."
+    seen = [_planted(c.defect, c.strength) for c in draws.power if c.strength is not None]
+    missed = [PLANTED[c.defect][1] for c in draws.power if c.strength is None]
+    words = [f"Planted in real examples, the least that such tests catch is: {', '.join(seen)}."] if seen else []
+    words += [f"They do not catch {' or '.join(missed)}, planted in real examples."] if missed else []
+    return " ".join(words)
+
+
+def _planted(defect: str, strength: float) -> str:
+    """A planted defect of that strength, of which 1 is the whole."""
+    graded, whole = PLANTED[defect]
+    return whole if strength == 1 else graded.format(round(strength, 2))
 
 
 def copies(found: Memorisation) -> bool:
@@ -111,12 +131,17 @@ def _missing(parts: Sequence[Part]) -> str:
 
 def _blur(sharp: Sharpness | None) -> str:
     """Draws that are smoother, or rougher, than the data."""
-    if sharp is None or not (sharp.blurred or sharp.grainy):
+    if sharp is None or not (sharp.blurred or sharp.rough):
         return ""
-    how = "blurred" if sharp.blurred else "grainy"
+    how = "blurred" if sharp.blurred else "rougher than the data, by noise or by harder edges"
+    return f"Draws are {how}: {edges(sharp)}."
+
+
+def edges(sharp: Sharpness) -> str:
+    """How sharp draws are, in words."""
     return (
-        f"Draws are {how}: squared differences of neighbouring pixels are {sharp.draws.value:.2f} times those of "
-        f"held-out images (training images: {sharp.training.value:.2f}, shuffled pixels: {sharp.shuffled.value:.2f})."
+        f"measured by the contrast, squared differences of neighbouring pixels are {sharp.draws.value:.2f} times those "
+        f"of held-out images (training images: {sharp.training.value:.2f}, shuffled pixels: {sharp.shuffled.value:.2f})"
     )
 
 
@@ -125,7 +150,8 @@ def _astray(alike: Resemblance) -> str:
     inside = alike.score("precision")
     if not _falls_short(inside):
         return ""
-    return f"Only {inside.draws.value:.0%} of the draws lie where data lie ({_beside(inside)})."
+    start = "A few draws lie where no data do" if _a_little(inside) else "Draws lie where no data do"
+    return f"{start}: {inside.draws.value:.0%} of them are among the data ({_beside(inside)})."
 
 
 def _narrow(alike: Resemblance) -> str:
@@ -133,13 +159,20 @@ def _narrow(alike: Resemblance) -> str:
     covered = alike.score("coverage")
     if not _falls_short(covered):
         return ""
+    start = "a little less of the data than real examples do" if _a_little(covered) else "only a part of the data"
     reach = f"they come near {covered.draws.value:.0%} of the held-out examples ({_beside(covered)})"
-    return f"Draws reach only a part of the data: {reach}."
+    return f"Draws reach {start}: {reach}."
 
 
 def _falls_short(score: Score) -> bool:
     """Whether a figure of which more is better is below its ceiling, by more than chance."""
     return score.draws.high < score.ceiling.low and score.draws.value < score.ceiling.value - SHORT
+
+
+def _a_little(score: Score) -> bool:
+    """Whether what falls short does so by little, by the rule above."""
+    missed = score.ceiling.value - score.draws.value
+    return missed < LITTLE or (score.place is not None and score.place > NEAR)
 
 
 def _beside(score: Score) -> str:

@@ -21,7 +21,7 @@ from reverie import contract, files
 from reverie.errors import DataError
 from reverie.evidence.verdict import of_draws
 from reverie.random import Random
-from reverie.report import chains, charts, columns, curves, dreamt, facts, figures, landscape, pictures, words
+from reverie.report import chains, charts, columns, curves, dreamt, facts, figures, gaps, landscape, pictures, words
 from reverie.report.landscape import Landscape
 from reverie.report.neighbours import Neighbours, compare
 from reverie.report.pictures import Picture
@@ -81,6 +81,7 @@ def build(run: Run, *, seed: int = 0) -> str:
         "verdict": _verdict(evidence) if evidence else [],
         "headline": _headline(evidence) if evidence else [],
         "dreamt": dreamt.of(evidence.draws) if evidence and evidence.draws else None,
+        "gaps": gaps.of(evidence.gaps) if evidence and evidence.gaps and evidence.gaps.measures else None,
         "diagnosis": [words.typeset(text) for text in (model or run.unfitted()).diagnosis(run.history())],
         "figures": figures.rows(evidence) if evidence else [],
         "overview": figures.overview(evidence) if evidence else [],
@@ -130,10 +131,9 @@ def _headline(evidence: Evidence) -> list[tuple[str, str, float, str]]:
 
 
 def _facts(run: Run, title: str, model: Model | None) -> list[tuple[str, facts.Facts]]:
-    measure = "" if model is None else model.base_measure
     return [
         ("Data", facts.data(run.config)),
-        ("Model", facts.model(run, title, measure)),
+        ("Model", facts.model(run, title, model)),
         ("Training", facts.training(run)),
     ]
 
@@ -145,6 +145,8 @@ class Look:
     seen: Seen
     hero: list[Picture]
     raw: Picture | None
+    colour: bool
+    cloud: columns.Cloud | None
     moments: list[columns.Moment]
     neighbours: Neighbours | None
     distances: Markup
@@ -158,15 +160,18 @@ def _look(model: Model, dataset: Dataset, seed: int) -> Look:
     seen = look(model, dataset, seed)
     found = compare(seen)
     images = dataset.kind == "images"
+    filled = [p for p in (gaps.picture(model, seen, seed) if images else None,) if p]
     return Look(
         seen=seen,
         hero=_hero(seen) if images else [],
         raw=_raw(seen, dataset) if images and seen.changed else None,
+        colour=images and pictures.colour(seen.real),
+        cloud=columns.cloud(seen, dataset),
         moments=columns.moments(seen, dataset.columns) if not images else [],
         neighbours=found,
         distances=_distances(found) if found else Markup(),
         pairs=_pairs(seen, found) if images and found else [],
-        own=[pictures.of_model(p, seen.span) for p in (*_by_class(model, seed), *_own(model, dataset, seed))],
+        own=[pictures.of_model(p, seen.span) for p in (*_by_class(model, seed), *filled, *_own(model, dataset, seed))],
         landscape=landscape.of(model, dataset, seen),
         draws=0 if seen.drawn is None else len(seen.drawn),
     )

@@ -68,6 +68,16 @@ def extent(values: Iterable[float], margin: float = 0.06) -> tuple[float, float]
     return low - room, high + room
 
 
+def bounds(unit: str) -> tuple[float, float]:
+    """The least and the most that a value can be in a unit: shares lie between 0 and 1."""
+    return (0.0, 1.0) if unit.startswith("share") else (-math.inf, math.inf)
+
+
+def within(ends: tuple[float, float], limits: tuple[float, float]) -> tuple[float, float]:
+    """An axis's ends, no farther out than the limits."""
+    return max(ends[0], limits[0]), min(ends[1], limits[1])
+
+
 @dataclass(frozen=True)
 class Scale:
     """The map from numbers ``low`` … ``high`` to places ``start`` … ``end`` of the drawing."""

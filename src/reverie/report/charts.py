@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from markupsafe import Markup, escape
 
 from reverie.report import words
-from reverie.report.axes import Scale, digits_for, extent, labels, ticks
+from reverie.report.axes import Scale, bounds, digits_for, extent, labels, ticks, within
 
 WIDTH, HEIGHT = 360, 214
 _LETTER = 6.3  # width of a letter of the axes' text
@@ -64,7 +64,9 @@ def lines(series: Sequence[Series], *, what: str, unit: str = "", across: str = 
     xs, ys = [a for s in drawn for a, _ in s.finite()], [b for s in drawn for _, b in s.finite()]
     digits = digits_for(ys)
     ends = _end_labels(drawn, digits)
-    frame = _frame(_across(xs), extent(ys), right=max((len(text) for text in ends), default=0) * _LETTER + 10)
+    frame = _frame(
+        _across(xs), within(extent(ys), bounds(unit)), right=max((len(text) for text in ends), default=0) * _LETTER + 10
+    )
     parts = [_grid(frame, across, unit, whole=True)]
     for place, s in enumerate(drawn):
         parts += [_line(frame, s, place)]
@@ -112,6 +114,34 @@ def scatter(points: Sequence[tuple[str, float, float]], *, what: str, across: st
         at = f"cx='{frame.x(a):g}' cy='{frame.y(b):g}'"
         parts.append(Markup(f"<circle class='dot s0' {at} r='3.5'><title>{title}</title></circle>"))
     return _svg(parts, f"{what}: {len(kept)} points, {across} against {up}.", 300)
+
+
+def cloud(
+    groups: Sequence[tuple[str, int, Sequence[tuple[float, float]]]],
+    x: tuple[float, float],
+    y: tuple[float, float],
+    *,
+    what: str,
+    across: str,
+    up: str,
+) -> Markup:
+    """Points of several groups in one plane; what lies outside of it is left out.
+
+    Args:
+        groups: name, place in the colours, and points of each; later ones lie over earlier ones.
+        x: where the plane begins and ends, and ``y`` likewise.
+        what: what is shown, for readers who do not see it.
+        across: what x is.
+        up: what y is.
+    """
+    frame = _frame(x, y, height=300)
+    parts = [_grid(frame, across, up)]
+    for _, place, points in groups:
+        held = [(a, b) for a, b in points if x[0] <= a <= x[1] and y[0] <= b <= y[1]]
+        d = "".join(f"M{frame.x(a):g} {frame.y(b):g}h0" for a, b in held)  # a line of no length, with round ends
+        parts.append(Markup(f"<path class='specks s{place}' d='{d}'/>"))
+    said = " and ".join(f"{len(points):,} {name}" for name, _, points in groups)
+    return _svg(parts, f"{what}: {said}, {across} against {up}.", 300)
 
 
 @dataclass(frozen=True)
@@ -217,16 +247,19 @@ class Interval:
     mark: int = 0
 
 
-def intervals(rows: Sequence[Interval], *, what: str, unit: str) -> Markup:
+def intervals(rows: Sequence[Interval], *, what: str, unit: str, limits: tuple[float, float] | None = None) -> Markup:
     """Values on one axis, each with the interval that it may lie in.
 
     Args:
         rows: from top to bottom; rows without a finite value are left out.
         what: what is shown, for readers who do not see it.
         unit: of the values.
+        limits: the least and the most that a value can be, where the unit does not say: axis and intervals end there.
     """
-    kept = [row for row in rows if math.isfinite(row.value)]
+    limits = limits or bounds(unit)
+    kept = [_cut(row, limits) for row in rows if math.isfinite(row.value)]
     low, high = extent([value for row in kept for value in (row.value, row.low, row.high)], margin=0.08)
+    low, high = within((low, high), limits)
     digits = digits_for([row.value for row in kept])
     height = 34 * len(kept) + 44
     frame = Frame(Scale(low, high, 8, WIDTH - 8), Scale(0, 1, height - _BOTTOM, 6), height)
@@ -244,6 +277,11 @@ def intervals(rows: Sequence[Interval], *, what: str, unit: str) -> Markup:
         )
     said = "; ".join(f"{row.name} {words.number(row.value, digits)}" for row in kept)
     return _svg(parts, f"{what}, in {unit}: {said}.", height)
+
+
+def _cut(row: Interval, limits: tuple[float, float]) -> Interval:
+    low, high = within((row.low, row.high), limits)
+    return replace(row, low=low, high=high)
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,10 @@
-"""Draws beside data where there is nothing to look at: the mean and the spread of every column."""
+"""Draws beside data that are no images: points in the plane, else the mean and the spread of every column."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from markupsafe import Markup
@@ -11,6 +12,11 @@ from markupsafe import Markup
 from reverie.report import charts, words
 from reverie.report.seen import Array, Seen
 
+if TYPE_CHECKING:
+    from reverie.data import Dataset
+
+_POINTS = 500  # of draws, and of examples, at most
+_BEYOND = 0.25  # of the width of the examples: so far beyond them draws are shown
 _ROWS = 40  # of the table, at most: the columns that differ most
 
 
@@ -29,6 +35,47 @@ class Moment:
     chart: Markup
     rows: list[tuple[str, str, str]]
     left_out: int
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """Draws over held-out examples as points in the plane: the SVG, how many of each, how many draws lie outside."""
+
+    chart: Markup
+    n: int
+    outside: int
+
+
+def in_the_plane(dataset: Dataset) -> bool:
+    """Whether examples are two real numbers."""
+    if dataset.kind not in ("vectors", "table") or dataset.shape != (2,):
+        return False
+    if dataset.schema is not None and dataset.kind == "table":
+        return set(dataset.schema.visible) == {"gaussian"}
+    x = dataset.train.x.astype(np.float64)
+    return bool((x % 1 != 0).any(0).all())
+
+
+def cloud(seen: Seen, dataset: Dataset) -> Cloud | None:
+    """As many draws as held-out examples, over these; None where examples are no points in the plane."""
+    if seen.drawn is None or seen.binary or not in_the_plane(dataset):
+        return None
+    return points(seen.real, seen.drawn, dataset.columns, seen.split)
+
+
+def points(real: Array, drawn: Array, names: Sequence[str], split: str) -> Cloud | None:
+    """The same of examples and draws (n, 2), (m, 2); None where no whole one is there."""
+    below, over = (x[np.isfinite(x).all(1)][:_POINTS] for x in (real.astype(np.float64), drawn.astype(np.float64)))
+    n = min(len(below), len(over))
+    if not n:
+        return None
+    low, width = below[:n].min(0), np.maximum(np.ptp(below[:n], 0), 1e-9)
+    spans = [(float(a - _BEYOND * w), float(a + (1 + _BEYOND) * w)) for a, w in zip(low, width, strict=True)]
+    outside = sum(not all(a <= v <= b for v, (a, b) in zip(row, spans, strict=True)) for row in over[:n])
+    groups = [(f"{split} examples", 1, below[:n].tolist()), ("draws", 0, over[:n].tolist())]
+    across, up = names or ("first column", "second column")
+    chart = charts.cloud(groups, *spans, what=f"Draws over {split} examples", across=across, up=up)
+    return Cloud(chart, n, outside)
 
 
 def moments(seen: Seen, names: Sequence[str]) -> list[Moment]:

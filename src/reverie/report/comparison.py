@@ -18,15 +18,15 @@ from reverie.evidence.named import COPIES, NOISY, TAUGHT, USEFULNESS
 from reverie.evidence.resemblance import HIGHER
 from reverie.evidence.summary import SHARE
 from reverie.random import Random
-from reverie.report import charts, page, pictures, words
+from reverie.report import charts, columns, page, pictures, words
 from reverie.report.chains import spelt
 from reverie.report.versus import cells
 
 if TYPE_CHECKING:
     from reverie.comparison import Comparison, Entry
 
-IMAGES, ROWS, COLUMNS, SEQUENCES = 12, 3, 10, 8
-"""Draws of each model that are shown: images, rows of a table and how many columns of them, sequences."""
+IMAGES, ROWS, COLUMNS, SEQUENCES, POINTS = 12, 3, 10, 8, 300
+"""Draws of each model that are shown: images, rows of a table and how many columns of them, sequences, points."""
 LIKELIHOODS = (LIKELIHOOD, NOISY)
 MAIN = (TELL, COVER, "precision", "recall", "density", COPIES, USEFULNESS)
 """Figures of draws that have a column, in this order; the others unfold."""
@@ -64,6 +64,7 @@ def build(comparison: Comparison) -> str:
         "left_out": comparison.reasons,
         "images": _sheet(comparison, judged) if data.kind == "images" else None,
         "rows": _table_of_draws(comparison, judged) if data.kind in ("table", "vectors") else None,
+        "clouds": _clouds(comparison, judged),
         "spelt": _spelt(comparison, judged) if data.kind == "sequences" else [],
         "panels": _panels(judged, outcome.chosen),
         "ground": comparison.ground.name,
@@ -73,7 +74,7 @@ def build(comparison: Comparison) -> str:
         "meanings": [(name, text) for name, text in MEANS.items() if any(name in one.validation for one in judged)],
         "likelihoods": _likelihoods(judged, outcome.chosen),
         "others": _others(judged),
-        "costs": [_cost(one) for one in outcome.standings],
+        "costs": _costs(outcome.standings),
         "seeds": _seeds(judged),
         "data": data,
         "plan": comparison.plan,
@@ -146,7 +147,9 @@ def _panels(standings: Sequence[Standing], chosen: str | None) -> list[tuple[str
         if len(there) > 1:
             rows = [_interval(one, one.validation[name], chosen, 100) for one in there]
             way = "more is better" if name in HIGHER else "less is better"
-            found.append((f"{name[0].upper()}{name[1:]}: {way}", charts.intervals(rows, what=name, unit="%")))
+            found.append(
+                (f"{name[0].upper()}{name[1:]}: {way}", charts.intervals(rows, what=name, unit="%", limits=(0, 100)))
+            )
     return found
 
 
@@ -231,6 +234,14 @@ def _of_seed(mean: Mean | None, k: int) -> str:
 # What it cost ---------------------------------------------------------------------------------------------------------
 
 
+def _costs(standings: Sequence[Standing]) -> Table:
+    """A row for each model, without columns in which there is nothing."""
+    head = ["model", "training", "epochs", "evaluation", "memory", "accelerator", "ended"]
+    rows = [_cost(one) for one in standings]
+    kept = [k for k in range(len(head)) if any(row[k] != words.NOTHING for row in rows)]
+    return Table([head[k] for k in kept], [[row[k] for k in kept] for row in rows])
+
+
 def _cost(one: Standing) -> list[str]:
     entries = [entry for entry in one.entries if entry.run is not None]
     costs = [entry.cost for entry in entries if entry.cost is not None]
@@ -308,6 +319,17 @@ def _table_of_draws(comparison: Comparison, standings: Sequence[Standing]) -> Ta
         drawn = comparison.drawn(entry, ROWS)
         rows += [[name, *row[:COLUMNS]] for row in cells(drawn, data.schema)]
     return Table(["", *names[:COLUMNS]], rows)
+
+
+def _clouds(comparison: Comparison, standings: Sequence[Standing]) -> list[tuple[str, columns.Cloud]]:
+    """Of points in the plane, the draws of each model over the same real ones."""
+    data = comparison.dataset
+    if not columns.in_the_plane(data):
+        return []
+    real = _real(comparison, POINTS)
+    drawn = [(name, np.asarray(comparison.drawn(entry, len(real)))) for name, entry in _first(standings)]
+    found = [(name, columns.points(real, x, data.columns, "real")) for name, x in drawn]
+    return [(name, cloud) for name, cloud in found if cloud is not None]
 
 
 def _spelt(comparison: Comparison, standings: Sequence[Standing]) -> list[tuple[str, list[str]]]:

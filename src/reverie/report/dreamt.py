@@ -152,12 +152,9 @@ def _part(part: Part) -> tuple[str, str, str, bool]:
 def _sharp(sharp: Sharpness | None) -> str:
     if sharp is None:
         return ""
-    how = "blurred" if sharp.blurred else "grainy" if sharp.grainy else "neither blurred nor grainy"
-    ratios = [words.number(e.value) for e in (sharp.draws, sharp.training, sharp.shuffled)]
-    return (
-        f"Squared differences of neighbouring pixels are {ratios[0]} times those of held-out images (training images "
-        f"{ratios[1]}, shuffled pixels {ratios[2]}): {how}."
-    )
+    how = "blurred" if sharp.blurred else "rough" if sharp.rough else "neither blurred nor rough"
+    said = verdict.edges(sharp)
+    return words.typeset(f"{said[:1].upper()}{said[1:]}: {how}.")
 
 
 def _copies(found: Memorisation) -> list[tuple[str, tuple[str, ...]]]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from reverie import parameters, registry
 from reverie.report import words
 
 if TYPE_CHECKING:
+    from reverie.model import Model
     from reverie.run import Run, RunConfig
 
 Facts = list[tuple[str, str]]
@@ -48,15 +50,42 @@ def data(config: RunConfig) -> Facts:
     return [(name, text) for name, text in facts if text]
 
 
-def model(run: Run, title: str, measure: str) -> Facts:
-    """The model, its arguments and its base measure; where learning was left to the model, the principle it chose."""
+def model(run: Run, title: str, fitted: Model | None) -> Facts:
+    """The model, its arguments and its base measure.
+
+    Where an argument was left to the model, what it took: the principle that it chose, and of others the attribute that
+    bears the argument's name and an underscore.
+    """
     arguments = dict(run.config.parameters)
     chosen = run.unfitted().principle()
     choices = {c for argument in parameters.schema(registry.get(run.config.model)) for c in argument.choices}
-    if arguments.get("learning", ...) is None and type(chosen) in choices:
+    if type(chosen) in choices and arguments.get("learning", ...) is None:
         arguments["learning"] = {"name": type(chosen).__name__, **parameters.to_json(chosen)}
-    facts = [("model", title), *_settings(arguments)]
-    return [*facts, ("base measure", measure)] if measure else facts
+    if isinstance(arguments.get("learning"), Mapping):
+        arguments["learning"] = _taken(arguments["learning"], chosen)
+    facts = [("model", title), *_settings(_taken(arguments, fitted))]
+    return facts if fitted is None else [*facts, ("base measure", fitted.base_measure)]
+
+
+@dataclass(frozen=True)
+class _Default:
+    """A value that an argument of None stands for."""
+
+    value: Any
+
+
+def _taken(arguments: Mapping[str, Any], of: Any) -> dict[str, Any]:
+    """Arguments, with what ``of`` took for those that were left to it, where it says so."""
+    found = {name: getattr(of, f"{name}_", None) for name, value in arguments.items() if value is None}
+    plain = {name: _Default(value) for name, value in found.items() if isinstance(value, bool | int | float | str)}
+    return {**arguments, **plain}
+
+
+def _said(value: Any) -> str:
+    """A setting in words, with commas at which a long row of values can be broken."""
+    if isinstance(value, _Default):
+        return f"{words.plain(value.value)} (by default)"
+    return words.plain(value).replace(",", ", ")
 
 
 def training(run: Run) -> Facts:
@@ -124,8 +153,8 @@ def _settings(arguments: Mapping[str, Any]) -> Facts:
     facts = []
     for name, value in arguments.items():
         if isinstance(value, Mapping):
-            inner = ", ".join(f"{key} {words.plain(v)}" for key, v in value.items() if key != "name")
+            inner = ", ".join(f"{key} {_said(v)}" for key, v in value.items() if key != "name")
             facts.append((name, f"{value.get('name', '')} ({inner})" if inner else str(value.get("name", ""))))
         else:
-            facts.append((name, words.plain(value).replace(",", ", ")))  # so that a long row of values can be broken
+            facts.append((name, _said(value)))
     return facts

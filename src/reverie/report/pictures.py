@@ -51,6 +51,11 @@ class Picture:
     rows: tuple[tuple[str, Picture], ...] = ()
 
 
+def colour(images: Array) -> bool:
+    """Whether images (n, h, w[, 3]) have colours."""
+    return images.ndim == 4 and images.shape[-1] == 3
+
+
 def few(images: Array, most: int) -> Array:
     """The first ``most`` of the images, or fewer where they are large; always at least four."""
     each = max(1, int(np.prod(images.shape[1:])))
