@@ -65,7 +65,8 @@ def test_the_page_has_every_figure_with_its_floor_and_ceiling(digits: Run) -> No
     assert section.copying in text
     assert all(line in text for line in section.power)
     assert len(section.copies) == 3
-    assert section.lessons is None  # it has learned no labels
+    assert section.lessons is not None  # it has learned no labels, so that pixels are foretold
+    assert all(name.startswith("pixel ") for name, *_ in section.lessons.rows)
 
 
 def test_evidence_without_draws_has_no_section_of_them(digits: Run) -> None:

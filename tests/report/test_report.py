@@ -83,8 +83,8 @@ def test_a_judged_run(digits: Run) -> None:
     page = Page(text)
     assert self_contained(text)
     assert len(text.encode()) < 1_000_000
-    sections = ["samples", "setup", "curves", "resemblance", "neighbours", "pictures", "gaps", "evidence", "reproduce"]
-    assert page.ids() == ["verdict", *sections]
+    before = ["samples", "setup", "curves", "resemblance", "neighbours", "usefulness"]
+    assert page.ids() == ["verdict", *before, "pictures", "gaps", "evidence", "reproduce"]
     evidence = digits.evidence()
     assert evidence is not None
     assert words.typeset(evidence.verdict) in page.text
