@@ -244,7 +244,7 @@ def test_draws_of_sequences_are_judged(tmp_path, monkeypatch):
     done = run.fit(HMM(2, epochs=2, device="cpu"), words, tmp_path / "run", options={"limit": 200})
     found = run.evaluate(done).draws
     assert {"lengths", "2-grams"} <= {score.name for score in found.resemblance.scores}
-    assert found.usefulness is None
+    assert [lesson.target for lesson in found.usefulness.lessons] == ["the next symbol"]
     assert found.sharpness is None
 
 
