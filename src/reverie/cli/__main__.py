@@ -1,5 +1,0 @@
-"""``python -m reverie.cli``: the command line without its script."""
-
-from reverie.cli import main
-
-main()
