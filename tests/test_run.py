@@ -276,3 +276,72 @@ def test_what_several_figures_warn_of_is_said_once(bars, tmp_path, monkeypatch):
         warnings.simplefilter("always")
         run.evaluate(done)
     assert [str(one.message) for one in said] == ["a column held one value: row 3", "something else"]
+
+
+def vectors(path, fill=0.0):
+    np.save(path, np.random.default_rng(0).normal(size=(60, 2)) + fill)
+
+
+def trained_on_files(folder, monkeypatch):
+    """A run on two files that were named from the folder that they lie in."""
+    vectors(folder / "x.npy")
+    vectors(folder / "t.npy", 1.0)
+    monkeypatch.chdir(folder)
+    options = {"test": "t.npy"}
+    model = registry.get("kmeans")(clusters=2)
+    return run.fit(model, data.load("x.npy", **options), folder / "run", options=options)
+
+
+def test_data_are_found_from_any_directory(tmp_path, monkeypatch):
+    done = trained_on_files(tmp_path, monkeypatch)
+    there = done.dataset()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    vectors("x.npy", 5.0)  # another file of that name is not what it was trained on
+    found = Run.open(done.path).dataset()
+    assert found.fingerprint == there.fingerprint
+    for name in ("source", "name", "protocol", "description"):  # what is said of them does not depend on the place
+        assert getattr(found, name) == getattr(there, name) == getattr(done.config.data, name)
+    assert Run.open(done.path).verify() == []
+
+
+def test_a_run_without_places_is_read_as_before(tmp_path, monkeypatch):
+    """As an earlier reverie wrote it; and as runs and data that were moved together are."""
+    done = trained_on_files(tmp_path, monkeypatch)
+    content = json.loads((done.path / "run.json").read_text())
+    gone = {role: str(tmp_path / "gone" / name) for role, name in (("source", "x.npy"), ("test", "t.npy"))}
+    for places in ({}, gone):
+        (done.path / "run.json").write_text(json.dumps({**content, "data": {**content["data"], "places": places}}))
+        assert Run.open(done.path).dataset().fingerprint == done.config.data.fingerprint
+    del content["data"]["places"]
+    (done.path / "run.json").write_text(json.dumps(content))
+    earlier = Run.open(done.path)
+    assert earlier.dataset().fingerprint == done.config.data.fingerprint
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    with pytest.raises(DataError, match=r"^x\.npy: .* are not there; .* --data PATH"):
+        earlier.dataset()
+
+
+def test_moved_data_are_remembered_if_they_are_the_same(tmp_path, monkeypatch):
+    done = trained_on_files(tmp_path, monkeypatch)
+    (tmp_path / "new").mkdir()
+    for name in ("x.npy", "t.npy"):
+        (tmp_path / name).rename(tmp_path / "new" / name)
+    with pytest.raises(DataError, match="--data"):
+        done.dataset()
+    source, options = done.reading(str(tmp_path / "new" / "x.npy"), str(tmp_path / "new" / "t.npy"))
+    vectors(tmp_path / "other.npy", 5.0)
+    with pytest.raises(UsageError, match="other data"):
+        done.moved(data.load(tmp_path / "other.npy", **options))
+    done.moved(data.load(source, **options))
+    assert Run.open(done.path).dataset().fingerprint == done.config.data.fingerprint
+
+
+def test_going_on_with_moved_data_remembers_them_too(tmp_path):
+    np.save(tmp_path / "x.npy", np.eye(8, dtype=np.uint8))
+    with pytest.raises(Interrupted):
+        run.fit(machine(), data.load(tmp_path / "x.npy"), tmp_path / "run", listeners=[stop_at(1)])
+    (tmp_path / "x.npy").rename(tmp_path / "y.npy")
+    run.resume(tmp_path / "run", dataset=data.load(tmp_path / "y.npy"))
+    assert len(Run.open(tmp_path / "run").dataset().train) > 0

@@ -52,7 +52,7 @@ class Estimate:
     def __str__(self) -> str:
         error = "" if self.stderr is None else f" ± {self.stderr:.2f}"
         spread = "" if self.kind == "exact" else f" [{self.low:.2f}, {self.high:.2f}], {self.verdict}"
-        return f"{self.value:.2f}{error}{spread} {self.unit} ({self.kind}; {self.method}; {self.base_measure})"
+        return f"{self.value:.2f}{error} {self.unit}{spread} ({self.kind}; {self.method}; {self.base_measure})"
 
 
 @dataclass(frozen=True)

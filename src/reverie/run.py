@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import platform
 import shlex
 import shutil
@@ -28,6 +29,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self, cast
@@ -82,6 +84,7 @@ class DataConfig(_Strict):
     options: dict[str, Any]
     table: dict[str, Any] | None = None
     alphabet: list[str] = []
+    places: dict[str, str] = {}
 
     @property
     def table_schema(self) -> Schema | None:
@@ -150,10 +153,61 @@ class Run:
             DataError: they are gone, or are no longer what the run was trained on.
         """
         was = self.config.data
-        found = data.load(was.source, **was.options)
+        source, options = self.reading()
+        found = data.load(source, **options)
         if found.fingerprint != was.fingerprint:
-            raise DataError(f"{was.source}: the data have changed since {self.path} was trained on them")
-        return found
+            raise DataError(f"{source}: the data have changed since {self.path} was trained on them")
+        # They are the same wherever they lie now, so that the same is said of them.
+        said = {name: getattr(was, name) for name in ("source", "name", "protocol", "description")}
+        return replace(found, **said)
+
+    def reading(self, source: str | None = None, test: str | None = None) -> tuple[str, dict[str, Any]]:
+        """Where the data are, and the options that read them again: what :func:`reverie.data.load` takes.
+
+        A file is looked for where it was when the run read it. If it is gone from there, or the run was written by a
+        reverie that kept no such places, it is looked for by the name that was given for it, from the working
+        directory, so that runs and data can move together.
+
+        Args:
+            source: where the data are now, if it is known that they were moved.
+            test: the same of the source of the test set.
+
+        Raises:
+            DataError: a file is at neither place.
+        """
+        was = self.config.data
+        options = dict(was.options)
+        if test is not None:
+            options["test"] = test
+        elif "test" in was.places and "test" in options:
+            options["test"] = self._place("test", str(options["test"]))
+        return source or self._place("source", was.source), options
+
+    def moved(self, dataset: Dataset) -> None:
+        """Remember that the data are now where ``dataset`` was read.
+
+        Raises:
+            UsageError: they are not the run's.
+        """
+        was = self.config.data
+        if dataset.fingerprint != was.fingerprint:
+            raise UsageError(f"{self.path}: was trained on other data ({was.source}) than those given")
+        if dict(dataset.places) != was.places:
+            self._write_config(data=was.model_copy(update={"places": dict(dataset.places)}))
+
+    def _place(self, role: str, name: str) -> str:
+        """Where the "source" or the "test" set, that was asked for by ``name``, is now."""
+        place = self.config.data.places.get(role)
+        if place is None and data.known(name):
+            return name
+        # Path.exists() would raise where a folder may not be looked into.
+        found = [path for path in (place, name) if path is not None and os.path.exists(path)]  # noqa: PTH110
+        if not found:
+            raise DataError(
+                f"{place or name}: the data that {self.path} was trained on are not there; if they were moved, "
+                f"`{shlex.join(['reverie', 'inspect', str(self.path), '--data'])} PATH` tells it where they are"
+            )
+        return found[0]
 
     def history(self) -> list[dict[str, float]]:
         """Deterministic figures, a row an epoch."""
@@ -252,9 +306,10 @@ def resume(
     """
     run = Run.open(out)
     model = _same_model(run, model)
-    dataset = dataset or run.dataset()
-    if dataset.fingerprint != run.config.data.fingerprint:
-        raise UsageError(f"{out}: was trained on other data ({run.config.data.source}) than those given")
+    if dataset is None:
+        dataset = run.dataset()
+    else:
+        run.moved(dataset)
     if run.config.status == "finished":
         run.model()  # verified: nothing to go on with, unless it is damaged
         return run
@@ -531,6 +586,7 @@ def _config(model: Model, dataset: Dataset, options: dict[str, Any], command: Se
             options=options,
             table=None if dataset.schema is None else dataset.schema.to_json(),
             alphabet=list(dataset.alphabet),
+            places=dict(dataset.places),
         ),
         device=str(next(iter(model.params_.values())).device),
         command=list(command),

@@ -76,7 +76,7 @@ def environment() -> dict[str, str]:
 def start(environment: dict[str, str]) -> Callable[..., subprocess.Popen[str]]:
     """``start(["fit", ...])`` starts the command line in its own process; ``program`` replaces what Python runs."""
 
-    def begin(words: Sequence[object], program: Sequence[str] = ("-m", "reverie.cli"), **extra: str) -> Any:
+    def begin(words: Sequence[object], program: Sequence[str] = ("-m", "reverie"), **extra: str) -> Any:
         return subprocess.Popen(
             [sys.executable, *program, *map(str, words)],
             stdout=subprocess.PIPE,

@@ -150,3 +150,86 @@ def test_runs_and_data_are_not_mixed(invoke, done, tmp_path):
         outcome = invoke("compare", *words, "--out", tmp_path / "x")
         assert outcome.code == 2
         assert said in outcome.error
+
+
+@pytest.fixture(scope="module")
+def gaps(invoke, tmp_path_factory):
+    """Two clusters as a table in which a row in five has a gap; beside it its comparison, with complete rows."""
+    folder = tmp_path_factory.mktemp("gaps")
+    rng = np.random.default_rng(0)
+    x = rng.normal(0, 0.3, (200, 2)) + np.where(rng.integers(0, 2, 200), 2.0, -2.0)[:, None]
+    rows = [f"{a:.3f}," + ("" if k % 5 == 0 else f"{b:.3f}") for k, (a, b) in enumerate(x)]
+    (folder / "gaps.csv").write_text("\n".join(["a,b", *rows]) + "\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        outcome = invoke("compare", "gaps.csv", *GAPS, "--complete-rows")
+    assert outcome.code == 0, outcome.err
+    return folder, outcome
+
+
+GAPS = ("--models", "kmeans,mixture", "--set", "kmeans.clusters=2", "--set", "mixture.components=2", "--seeds", 1)
+WAITING = "it takes complete rows alone, and 40 of 200 have missing values; with --complete-rows"
+
+
+def test_who_is_left_out_for_gaps_is_told_what_lets_it_in(invoke, gaps, tmp_path):
+    folder, _ = gaps
+    outcome = invoke("compare", folder / "gaps.csv", *GAPS, "--out", tmp_path / "out")
+    assert outcome.code == 0, outcome.err
+    assert f"left out: kmeans ({WAITING}" in outcome.out
+    assert f"left out: kmeans ({WAITING}" in outcome.err  # before anything is trained
+    found = json.loads((tmp_path / "out" / "compare.json").read_text())
+    assert found["left_out"]["kmeans"].startswith(WAITING)
+    assert found["data"]["dropped"] == {}
+    assert WAITING in (tmp_path / "out" / "compare.html").read_text()
+    none = invoke("compare", folder / "gaps.csv", "--models", "kmeans", "--out", tmp_path / "none")
+    assert (none.code, WAITING in none.error) == (2, True)
+
+
+def test_complete_rows_let_all_in_and_say_how_many_were_dropped(gaps):
+    folder, outcome = gaps
+    out = folder / "compare-gaps-complete-rows"
+    found = json.loads((out / "compare.json").read_text())
+    assert {one["name"] for one in found["standings"]} == {"kmeans", "mixture"}
+    assert found["left_out"] == {}
+    assert sum(found["data"]["dropped"].values()) == 40
+    assert sum(found["data"]["counts"].values()) == 160
+    assert "have missing values and are dropped" in found["data"]["protocol"]
+    assert "40 of 200 rows have missing values and were dropped" in (out / "compare.html").read_text()
+    assert "40 rows that have missing values were dropped" in outcome.out
+
+
+def test_a_run_on_complete_rows_stays_one(invoke, gaps, tmp_path, monkeypatch):
+    folder, _ = gaps
+    out = folder / "compare-gaps-complete-rows"
+    run = shutil.copytree(out / "kmeans-0", tmp_path / "run")
+    before = json.loads((run / "evidence.json").read_text())
+    (run / "evidence.json").unlink()
+    monkeypatch.chdir(tmp_path)
+    assert invoke("evaluate", run).code == 0
+    assert json.loads((run / "evidence.json").read_text()) == before
+    for words in (
+        ("fit", "--resume", "--out", run, "--all-rows"),
+        ("compare", folder / "gaps.csv", *GAPS, "--out", out),
+    ):
+        refused = invoke(*words)
+        assert refused.code == 2, refused.err
+        assert "other data" in refused.error
+    assert invoke("fit", "--resume", "--out", run, "--complete-rows").code == 0
+    shown = invoke("inspect", run, "--verify")
+    assert (shown.code, "have missing values and are dropped" in shown.out) == (0, True)
+
+
+def test_a_bundled_name_is_the_data_whatever_folder_there_is(invoke, done, tmp_path, monkeypatch):
+    """As everywhere; ./NAME is the folder."""
+    out, _ = done
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(out, "digits")
+    asked = invoke("compare", "digits", "--models", "hmm", "--out", "x")
+    assert asked.code == 2
+    assert "digits is the bundled dataset of that name; the file or folder here is ./digits" in asked.err
+    assert "digits: none of these models can learn these data" in asked.error
+    again = invoke("compare", "./digits", "--out", "page", "--json")
+    assert again.code == 0, again.err
+    assert again.events[-1]["chosen"] == "kmeans"
+    mixed = invoke("compare", "digits/kmeans-0", "digits", "--out", "x")
+    assert (mixed.code, "./digits is the folder of that name" in mixed.error) == (2, True)

@@ -96,3 +96,27 @@ def test_every_family_has_an_answer_for_every_kind_of_data():
     for source in ("digits", "words", "bars-and-stripes-3"):
         found, left_out = contenders(data.load(source))
         assert {one.name for one in found} | left_out.keys() == set(registry.names())
+
+
+def test_gaps_keep_out_who_needs_complete_rows_and_nobody_else(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = [
+        f"{v:.3f},{'' if k % 5 == 0 else w:.3f}" if k % 5 else f"{v:.3f},"
+        for k, (v, w) in enumerate(rng.normal(size=(60, 2)))
+    ]
+    (tmp_path / "gaps.csv").write_text("\n".join(["a,b", *rows]) + "\n")
+    found, left_out = contenders(data.load(str(tmp_path / "gaps.csv")))
+    assert {one.name for one in found} == {"mixture"}
+    said = "it takes complete rows alone, and 12 of 60 have missing values; with --complete-rows"
+    waiting = {name for name, why in left_out.items() if why.startswith(said)}
+    assert {"rbm", "gan", "kmeans", "vae"} < waiting
+    found, left_out = contenders(data.load(str(tmp_path / "gaps.csv"), complete_rows=True))
+    assert {one.name for one in found} == {"mixture"} | waiting
+
+
+def test_gaps_in_test_examples_alone_are_seen_before_anything_is_trained(tmp_path):
+    x = np.random.default_rng(0).normal(size=(40, 2))
+    np.savez(tmp_path / "x.npz", x=x, x_test=np.where(x > 1, np.nan, x))
+    found, left_out = contenders(data.load(str(tmp_path / "x.npz")), ["kmeans", "mixture"])
+    assert [one.name for one in found] == ["mixture"]
+    assert "of 80 have missing values" in left_out["kmeans"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,12 +20,15 @@ from reverie.comparison.standing import (
     UNLEARNED,
     Mean,
     Standing,
+    _validation,
     _verdict,
     apart,
     choose,
+    no_less_than_a_coin,
     over_seeds,
 )
 from reverie.contract import Estimate
+from reverie.evidence.summary import Evidence, Figure
 
 
 def estimate(value: float, stderr: float = 0.0, measure: str = "bits") -> Estimate:
@@ -32,7 +36,7 @@ def estimate(value: float, stderr: float = 0.0, measure: str = "bits") -> Estima
 
 
 def mean(value: float, error: float = 0.01, measure: str = "bits") -> Mean:
-    return Mean(value, None, error, (value,), "share of examples", measure, "estimate")
+    return Mean(value, None, error, (value,), "share of examples", measure, "estimate", value, value)
 
 
 def standing(name: str, tell: float, cover: float, likelihood: float | None = None, measure: str = "bits") -> Standing:
@@ -81,6 +85,43 @@ def test_each_loser_falls_by_one_figure():
     assert "lie near 50.0% of the real examples" in covers.reason
     assert "log-likelihood is -95.00" in likely.reason or "log-likelihood" in likely.reason
     assert "60.0% there and 61.0% here" in second.reason
+
+
+def test_a_likelihood_counts_by_the_end_of_its_bracket_that_speaks_against_it():
+    """Annealing makes a likelihood look better than it is, a bound makes it look worse: neither decides by that."""
+    exact, annealed, bound = (
+        standing(name, 0.6, 0.9, value) for name, value in zip("eab", (-85, -80, -90), strict=True)
+    )
+    for one, low, high in ((annealed, -95.0, -79.0), (bound, -90.0, -84.0)):
+        one.validation[LIKELIHOOD] = replace(one.validation[LIKELIHOOD], low=low, high=high)
+    choose([exact, annealed, bound])
+    assert {one.step for one in (exact, annealed, bound)} == {"", TIED}
+    for one, low, high in ((annealed, -82.0, -79.0), (bound, -90.0, -88.0)):
+        one.validation[LIKELIHOOD] = replace(one.validation[LIKELIHOOD], low=low, high=high)
+    choose([exact, annealed, bound])
+    assert annealed.place == 1
+    assert exact.step == bound.step == LIKELIHOOD
+    assert "at least -82.00" in exact.reason
+    assert "at most -88.00" in bound.reason
+
+
+def test_brackets_are_taken_from_the_evidence():
+    estimates = [replace(estimate(v), low=v - 3.0, high=v + 1.0) for v in (-80.0, -82.0)]
+    one = Standing("one", [timed("one", k, 1.0) for k in range(2)])
+    for entry, found in zip(one.entries, estimates, strict=True):
+        entry.evidence = Evidence((Figure(LIKELIHOOD, "validation", "model", found, ""),), "", "")
+    found = _validation(one, {})[LIKELIHOOD]
+    assert (found.low, found.value, found.high) == (-84.0, -81.0, -80.0)
+
+
+def test_nothing_is_told_from_data_less_often_than_by_a_coin():
+    """46% right is no better than 50%, so that coverage decides."""
+    lucky, covers = standing("lucky", 0.46, 0.6), standing("covers", 0.5, 0.95)
+    for one in (lucky, covers):
+        one.validation[TELL] = no_less_than_a_coin(one.validation[TELL])
+    choose([lucky, covers])
+    assert (covers.place, lucky.step) == (1, COVER)
+    assert lucky.validation[TELL].value == 0.46
 
 
 @pytest.mark.parametrize(

@@ -187,3 +187,52 @@ def test_a_check_of_images_and_vectors(tmp_path: Path) -> None:
 def test_importing_data_imports_nothing_heavy() -> None:
     code = "import sys, reverie.data; print([m for m in ('torch', 'sklearn', 'PIL', 'pyarrow') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_complete_rows_are_those_of_the_same_split(tmp_path: Path) -> None:
+    x = np.arange(200.0).reshape(100, 2)
+    gaps = np.arange(0, 100, 7)
+    x[gaps, gaps % 2] = np.nan
+    np.savez(tmp_path / "a.npz", x=x, y=np.arange(100))
+    whole, data = (load(tmp_path / "a.npz", complete_rows=asked) for asked in (False, True))
+    assert (whole.incomplete, whole.dropped, data.incomplete) == (len(gaps), {}, 0)
+    for name in ("train", "validation", "test"):
+        before, after = getattr(whole, name), getattr(data, name)
+        keep = ~np.isin(before.y, gaps)
+        assert not keep.all()
+        np.testing.assert_array_equal(after.x, before.x[keep])
+        np.testing.assert_array_equal(after.y, before.y[keep])
+        assert data.dropped[name] == (~keep).sum()
+        assert f"{data.dropped[name]} {name.replace('train', 'training')}" in data.protocol.partition("Of these")[2]
+    assert data.fingerprint != whole.fingerprint
+    limited = load(tmp_path / "a.npz", complete_rows=True, limit=5)
+    np.testing.assert_array_equal(limited.train.x, data.train.x[:5])
+
+
+def test_without_gaps_complete_rows_are_all_rows(tmp_path: Path) -> None:
+    whole, data = (load(saved(tmp_path / "a.npz"), complete_rows=asked) for asked in (False, True))
+    assert data.dropped == {"train": 0, "validation": 0, "test": 0}
+    assert data.fingerprint == whole.fingerprint
+
+
+def test_complete_sequences_have_no_gap_in_any_step(tmp_path: Path) -> None:
+    lines = [f"[[{k}.5], [{'null' if k % 3 == 0 else k}]]" for k in range(30)]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines) + "\n")
+    data = load(tmp_path / "a.jsonl", complete_rows=True)
+    assert sum(data.dropped.values()) == 10
+    assert all(not np.isnan(one).any() for part in (data.train, data.validation, data.test) for one in part.x)
+
+
+def test_where_no_row_is_complete_the_worst_column_is_named(tmp_path: Path) -> None:
+    rows = [f"{k},{'' if k % 4 == 0 else k},{k if k % 4 == 0 else ''}" for k in range(40)]
+    (tmp_path / "a.csv").write_text("\n".join(["a,b,c", *rows]) + "\n")
+    with pytest.raises(DataError, match=r"none would be left\. 'c' is missing in 2\d of 28; a schema can ignore"):
+        load(tmp_path / "a.csv", complete_rows=True)
+
+
+def test_places_are_absolute_and_of_files_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(saved(tmp_path / "a.npz").parent)
+    saved(tmp_path / "b.npz", 20)
+    assert load("a.npz", test="b.npz").places == {"source": str(tmp_path / "a.npz"), "test": str(tmp_path / "b.npz")}
+    assert load("a.npz").places == {"source": str(tmp_path / "a.npz")}
+    assert load("bars-and-stripes-2").places == {}

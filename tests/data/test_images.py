@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from reverie.data import load, sheet
-from reverie.data.images import read_file
+from reverie.data.images import read_file, sides
 from reverie.data.readers import Options, Raw, read
-from reverie.errors import DataError
+from reverie.errors import DataError, UsageError
 
 fuzz = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -109,6 +109,17 @@ def test_a_size_may_be_a_height_and_a_width(tmp_path: Path) -> None:
     for image in (wide, tall):
         assert (image[:, 0] < 40).all()
         assert (image[:, -1] > 160).all()
+
+
+@pytest.mark.parametrize("size", ["32", "8x8", True, 1.5, (1.5, 2), (0, 8), -1, (1, 2, 3), None, (8, "8")])
+def test_what_is_no_size_is_refused(size: object) -> None:
+    with pytest.raises(UsageError, match="size is a number of pixels"):
+        sides(size)  # type: ignore[arg-type]
+
+
+def test_a_size_is_any_whole_number() -> None:
+    assert sides(np.int64(32)) == (32, 32)  # type: ignore[arg-type]
+    assert sides([np.int32(8), 4]) == (8, 4)
 
 
 def test_colour_grey_transparency_and_depth(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn.functional import softplus
 
-from reverie.contract import Annealed, Enumerable, LogPartition
+from reverie.contract import Annealed, Enumerable, Estimate, LogPartition
 from reverie.evidence import likelihood
 from reverie.evidence.likelihood import Annealing, Run
 from reverie.random import Random
@@ -288,6 +288,14 @@ def test_an_exact_estimate_says_so():
     assert found.value == found.low == found.high == -2.5
     assert str(found) == "-2.50 ± 0.50 nats per example (exact; sum; counting)"
     assert found.as_dict()["value"] == -2.5
+
+
+def test_what_an_estimate_is_in_doubt_by_stands_behind_its_unit():
+    """A verdict may have figures of its own, with their own unit."""
+    found = Estimate(-2.5, -3, -2, 0.5, "lower bound", "weights", "counting", 9, verdict="still rising by 1.13 nats")
+    assert str(found) == (
+        "-2.50 ± 0.50 nats per example [-3.00, -2.00], still rising by 1.13 nats (lower bound; weights; counting)"
+    )
 
 
 def test_one_example_has_no_standard_error():

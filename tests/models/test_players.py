@@ -307,6 +307,19 @@ def test_the_film_of_points_shows_where_they_crowd_and_the_data_last():
     assert "film" not in table.buffers_
 
 
+def test_a_model_saved_without_a_film_is_read_and_shows_its_end_alone(tmp_path):
+    """Points were not filmed at first; what was saved then draws as it did."""
+    x = np.random.default_rng(0).normal(size=(100, 2))
+    model = GAN(2, hidden=(4,), epochs=5, batch_size=50, device="cpu").fit(x)
+    del model.buffers_["film"]
+    model.save(tmp_path / "old")
+    old = reverie.load(tmp_path / "old")
+    np.testing.assert_array_equal(old.sample(5), model.sample(5))
+    (film,) = old.pictures(x, Random())
+    assert "after 5 epochs" in film.caption
+    assert len(film.images) == 2
+
+
 @each_player
 def test_a_training_that_was_stopped_in_its_first_epoch_can_be_looked_at(cls):
     model = cls(latent=3, epochs=5, batch_size=10, device="cpu")

@@ -31,7 +31,8 @@ def compare(
         typer.Argument(
             metavar="DATA-OR-RUNS",
             help="Data, as `reverie fit` takes them, on which families are trained; or two or more run folders; or a "
-            "folder that an earlier comparison has made.",
+            "folder that an earlier comparison has made. A name from `reverie data list` is those data; ./NAME is the "
+            "folder.",
         ),
     ],
     models: Annotated[
@@ -100,24 +101,32 @@ def compare(
 def run_folders(what: Sequence[str]) -> list[Path]:
     """The run folders that the words name, those within a comparison's folder included; none where they name data.
 
+    A bundled name is that of the data, as everywhere, whatever folder there is; ``./digits`` names the folder.
+
     Raises:
         UsageError: some are run folders and others are not, or there is but one run.
     """
+    from reverie import data
+
     found: list[Path] = []
     strangers = []
     for word in what:
         folder = Path(word)
         inside = sorted(path.parent for path in folder.glob("*/run.json")) if folder.is_dir() else []
-        if (folder / "run.json").is_file():
+        if data.known(word):
+            strangers.append(word)
+        elif (folder / "run.json").is_file():
             found.append(folder)
         elif inside:
             found += inside
         else:
             strangers.append(word)
-    if found and strangers:
-        raise UsageError(f"{strangers[0]}: no run folder, where {found[0]} is one; give runs alone, or data alone")
-    if len(strangers) > 1:
-        raise UsageError(f"{strangers[1]}: no run folder; a comparison takes two or more runs, or one source of data")
+    if strangers and len(what) > 1:
+        word = strangers[-1]
+        aside = f" (./{word} is the folder of that name)" if data.known(word) and Path(word).is_dir() else ""
+        if found:
+            raise UsageError(f"{word}: no run folder{aside}, where {found[0]} is one; give runs alone, or data alone")
+        raise UsageError(f"{word}: no run folder{aside}; a comparison takes two or more runs, or one source of data")
     if len(found) == 1:
         raise UsageError(f"{found[0]}: a single run has nothing to be compared with; give two or more, or data")
     return found
@@ -149,7 +158,8 @@ def _on_data(
     from reverie.report.words import count as counted
 
     dataset = load(output, source, loading)
-    folder = Path(f"compare-{dataset.name}") if out is None else out
+    rows = "-complete-rows" if loading.get("complete_rows") else ""  # other data, so another comparison
+    folder = Path(f"compare-{dataset.name}{rows}") if out is None else out
     plan = room.Plan(seeds, seconds)
     comparison, race = room.on_data(dataset, folder, names, given, plan, loading, command)
     count = len(race.contenders) * seeds
@@ -158,6 +168,8 @@ def _on_data(
         f"{counted(count, 'training')} of at most {duration(seconds)} each, "
         f"{duration(count * seconds)} at most in all, and their evaluation; the page is {folder / 'compare.html'}"
     )
+    for why, left in comparison.reasons.items():
+        output.note(_left_out(why, left))
     for contender in race.contenders:
         if contender.note:
             output.note(f"{contender.name} {contender.note}")
@@ -207,6 +219,11 @@ def _show(output: Output, comparison: Comparison, page: Path) -> None:
         f"means over seeds ± their spread, on {outcome.examples:,} validation examples, draws {comparison.ground.name}"
     )
     output.table([tuple(row[k] for k in kept) for row in rows], header=tuple(header[k] for k in kept))
+    dropped = sum(comparison.dataset.dropped.values())
+    if dropped:
+        output.line(
+            f"{dropped:,} rows that have missing values were dropped: it is of complete rows alone", style="dim"
+        )
     for measure, letter in measures.items():
         output.line(f"{letter}: nats per example; {measure}", style="dim")
     if len(measures) > 1:
@@ -218,9 +235,13 @@ def _show(output: Output, comparison: Comparison, page: Path) -> None:
         output.line()
         output.table(reasons)
     for why, names in comparison.reasons.items():
-        output.line(f"left out: {', '.join(names)} ({why})")
+        output.line(_left_out(why, names))
     output.line()
     output.table([("page", str(page)), ("figures", str(comparison.out / "compare.json"))])
+
+
+def _left_out(why: str, names: Sequence[str]) -> str:
+    return f"left out: {', '.join(names)} ({why})"
 
 
 def _measures(standings: Sequence[Standing]) -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reverie.cli import options
+from reverie.cli.fit import say_which
 from reverie.cli.output import Output
 from reverie.errors import UsageError
 
@@ -66,6 +67,7 @@ def check(
     from reverie import data
 
     output = Output(as_json)
+    say_which(output, source)
     if write_schema is not None:
         _check_new_json(write_schema)
     found = data.check(source, **loading)

@@ -24,6 +24,7 @@ _RECOMMENDED = {
     "binarise=": "--set binarise=threshold",
     "labels=True": "--set labels=true",
     "sequence=": "--sequence COLUMN --time COLUMN",
+    "learn from complete rows": "--complete-rows drops the others",
 }
 """Arguments that the library's messages recommend, and how the command line gives them."""
 
@@ -132,13 +133,26 @@ def load(output: Output, source: str, loading: Mapping[str, Any]) -> Dataset:
     """The data, and a word about what was left out of them."""
     from reverie import data
 
+    for name in (source, loading.get("test")):
+        if isinstance(name, str):
+            say_which(output, name)
     with memory_advice(None):
         dataset = data.load(source, **loading)
+    if any(dataset.dropped.values()):
+        output.note(f"{source}: dropped {sum(dataset.dropped.values()):,} examples that have missing values")
     if dataset.problems:
         shown = "; ".join(dataset.problems[:3])
         more = f"; and {len(dataset.problems) - 3:,} more" if len(dataset.problems) > 3 else ""
         output.warn(f"{source}: left out {len(dataset.problems):,} that are bad: {shown}{more}")
     return dataset
+
+
+def say_which(output: Output, source: str) -> None:
+    """Warn that a bundled name is taken for what it is, as it always is, where a file or folder has that name too."""
+    from reverie import data
+
+    if data.known(source) and Path(source).exists():
+        output.warn(f"{source} is the bundled dataset of that name; the file or folder here is ./{source}")
 
 
 def evaluate_and_report(output: Output, run: Run) -> None:
@@ -284,14 +298,17 @@ def _go_on(
     """Resume; whatever is said again about model and data has to be what it was."""
     from reverie import run as runs
 
-    was = runs.Run.open(out).config
+    run = runs.Run.open(out)
+    was = run.config
     if model not in (None, was.model):
         raise UsageError(f"{out}: holds a run of {was.model}, not of {model}; leave MODEL out, or start a new run")
     same = {name: value for name, value in _dotted(was.parameters).items() if value is not None}
     estimator = build(was.model, {**same, **given}) if given else None
     dataset = None
-    if loading or source not in (None, was.data.source):
-        dataset = load(output, source or was.data.source, {**was.data.options, **loading})
+    if loading or source is not None:
+        test = loading.get("test")
+        place, how = run.reading(source, test if isinstance(test, str) else None)
+        dataset = load(output, place, {**how, **loading})
     with memory_advice(was.parameters.get("batch_size")), progress.training(output) as listener:
         return runs.resume(out, model=estimator, dataset=dataset, time_limit=time_limit, listeners=[listener])
 

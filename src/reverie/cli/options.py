@@ -125,6 +125,23 @@ Time = Annotated[
         "--time", metavar="COLUMN", help="The column that orders the steps.", show_default="the order of the file"
     ),
 ]
+CompleteRows = Annotated[
+    bool | None,
+    typer.Option(
+        "--complete-rows/--all-rows",
+        help="Drop the rows that have missing values, from training, validation and test.",
+        show_default="all rows",
+    ),
+]
+Moved = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--data",
+        metavar="DATA",
+        help="Where the run's data are now, if they were moved; it remembers that. Given twice, the second is the "
+        "source of its test set.",
+    ),
+]
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -150,6 +167,7 @@ _LOADING = {
     "schema": SchemaFile,
     "sequence": Sequence,
     "time": Time,
+    "complete_rows": CompleteRows,
 }
 
 

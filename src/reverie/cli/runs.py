@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reverie.cli import options, progress
-from reverie.cli.fit import facts_of_training, overview
+from reverie.cli.fit import facts_of_training, load, overview
 from reverie.cli.output import Output
 from reverie.cli.use import fitted
 from reverie.errors import CorruptFileError, DataError, GateFailedError, UsageError
@@ -32,6 +33,7 @@ def evaluate(
         ),
     ] = None,
     gate: options.Gates = None,
+    moved: options.Moved = None,
     as_json: options.Json = False,
 ) -> None:
     """Say how good the model in RUN is: how likely test data are under it, and how much its draws resemble them.
@@ -45,7 +47,7 @@ def evaluate(
 
     output = Output(as_json)
     asked = [gates.parse(text) for text in gate or []]
-    run = runs.Run.open(folder)
+    run = opened(output, folder, moved)
     fitted(run)
     with progress.working(output) as tell:
         evidence = runs.evaluate(run, report=tell)
@@ -65,13 +67,12 @@ def evaluate(
     output.result(run=str(folder), **fields)
 
 
-def report(folder: options.RunFolder, as_json: options.Json = False) -> None:
+def report(folder: options.RunFolder, moved: options.Moved = None, as_json: options.Json = False) -> None:
     """Write the report of RUN: one HTML page, which needs no network, with verdict, curves, samples and evidence."""
     from reverie import report as reports
-    from reverie.run import Run
 
     output = Output(as_json)
-    run = Run.open(folder)
+    run = opened(output, folder, moved)
     fitted(run)
     path = reports.write(run)
     output.line(str(path))
@@ -83,13 +84,12 @@ def inspect(
     verify: Annotated[
         bool, typer.Option("--verify", help="Check every file of it, and that the data are still the same.")
     ] = False,
+    moved: options.Moved = None,
     as_json: options.Json = False,
 ) -> None:
     """Show what is in RUN: the model and its arguments, the data, how the training went, and the files."""
-    from reverie.run import Run
-
     output = Output(as_json)
-    run = Run.open(folder)
+    run = opened(output, folder, moved)
     output.table(_facts(run))
     problems = run.verify() if verify else []
     for problem in problems:
@@ -105,6 +105,23 @@ def inspect(
         files=_files(run.path),
         **({"verified": True} if verify else {}),
     )
+
+
+def opened(output: Output, folder: Path, moved: Sequence[str] | None) -> Run:
+    """The run in a folder, which first learns where its data are now, if that is given.
+
+    Raises:
+        UsageError: other data are there.
+    """
+    from reverie.run import Run
+
+    run = Run.open(folder)
+    if moved:
+        if len(moved) > 2:
+            raise UsageError(f"--data {moved[2]}: it is given once, and a second time for the source of the test set")
+        source, how = run.reading(*moved)
+        run.moved(load(output, source, how))
+    return run
 
 
 def figures_table(output: Output, evidence: Evidence) -> None:
@@ -145,21 +162,21 @@ def draws_table(output: Output, draws: Draws) -> None:
 
 
 def gaps_table(output: Output, gaps: Gaps) -> None:
-    """A row for each figure of filled gaps, beside what it is held against."""
+    """A row for each figure of filled gaps, beside what it is held against; or why there are none."""
+    rows = [
+        (
+            m.name,
+            *("" if e is None else f"{e.value:.3f}" for e in (m.model, m.floor, m.nearest)),
+            f"{m.gain.value:+.3f}" + ("" if m.gain.stderr is None else f" ± {m.gain.stderr:.3f}"),
+            m.better,
+        )
+        for m in gaps.measures
+    ]
     output.line()
-    output.table(
-        [
-            (
-                m.name,
-                *("" if e is None else f"{e.value:.3f}" for e in (m.model, m.floor, m.nearest)),
-                f"{m.gain.value:+.3f}" + ("" if m.gain.stderr is None else f" ± {m.gain.stderr:.3f}"),
-                m.better,
-            )
-            for m in gaps.measures
-        ],
-        header=("of hidden entries", "model", "columns alone", "nearest rows", "gain on columns ± s.e.", "better"),
-    )
-    output.line()
+    if rows:
+        header = ("of hidden entries", "model", "columns alone", "nearest rows", "gain on columns ± s.e.", "better")
+        output.table(rows, header=header)
+        output.line()
     output.line(f"{gaps.n:,} {gaps.split} examples. {gaps.verdict}", style="dim")
 
 
@@ -210,6 +227,7 @@ def _facts(run: Run) -> list[tuple[str, str]]:
         ("arguments", arguments),
         ("split", config.data.protocol),
         ("source", config.data.source),
+        ("place", ", ".join(config.data.places.values())),
         ("fingerprint", config.data.fingerprint[:16]),
         ("device", f"{config.device}, {config.threads} threads, {config.cpu}"),
         ("versions", ", ".join(f"{k} {v}" for k, v in {"reverie": config.reverie, **config.versions}.items())),
@@ -243,5 +261,5 @@ def _size(n: float) -> str:
 def _unsound(folder: Path, problems: list[str]) -> Exception:
     """Data that have changed are one thing, files of reverie's own that are damaged another."""
     message = f"{folder}: {problems[0]}" + (f" (and {len(problems) - 1} more)" if len(problems) > 1 else "")
-    changed = all("data have changed" in p or "neither a file" in p for p in problems)
+    changed = all(any(word in p for word in ("data have changed", "are not there", "neither a file")) for p in problems)
     return DataError(message) if changed else CorruptFileError(message)

@@ -11,6 +11,7 @@ import typer
 
 from reverie.cli import options, progress
 from reverie.cli.failures import memory_advice
+from reverie.cli.fit import say_which
 from reverie.cli.output import Output
 from reverie.errors import DataError, UsageError
 
@@ -98,7 +99,7 @@ def sample(
     has_target = schema is not None and schema.target_name is not None
     with memory_advice(None):
         if temperatures is None:
-            example = None if given is None else _read(run, given)
+            example = None if given is None else _read(output, run, given)
             held = None if example is None else _one(example.x, str(given))
             y = None if label is None else _known_label(model, label)
             if y is None and example is not None and example.y is not None and model.labels:
@@ -146,7 +147,7 @@ def encode(
 
     output, run, model = _begin("transform", folder, out, overwrite, as_json, images=False)
     with memory_advice(None):
-        features = _call(model, "transform", _read(run, source).x)
+        features = _call(model, "transform", _read(output, run, source).x)
     names = tuple(map(str, model.get_feature_names_out())) if hasattr(model, "get_feature_names_out") else ()
     data.write(features, out, columns=names if features.ndim == 2 else ())
     output.line(f"{_shape(features)} features of each of {len(features):,} examples written to {out}")
@@ -173,7 +174,7 @@ def impute(
     from reverie.evidence.gaps import filled_by, own_steps
 
     output, run, model = _begin("impute", folder, out, overwrite, as_json)
-    examples = _read(run, source)
+    examples = _read(output, run, source)
     x, schema = examples.x, run.config.data.table_schema
     parts = list(x) if model.sequences else [x]
     gaps = sum(int(np.isnan(part).sum()) for part in parts if part.dtype.kind == "f")
@@ -208,7 +209,7 @@ def predict(
     from reverie import data
 
     output, run, model = _begin("predict", folder, out, overwrite, as_json, images=False)
-    examples = _read(run, source)
+    examples = _read(output, run, source)
     if model.sequences:
         _predict_steps(output, model, examples.x, out, probabilities)
         return
@@ -356,7 +357,7 @@ def _how_tempered(output: Output, tempered: Tempered) -> dict[str, Any]:
     return {"said": said, "acceptance": acceptance, "round_trips": tempered.round_trips, "steps": tempered.steps}
 
 
-def _read(run: Run, source: str) -> Split:
+def _read(output: Output, run: Run, source: str) -> Split:
     """All examples of a source in its order, which must look like those that the run was trained on.
 
     Raises:
@@ -364,6 +365,7 @@ def _read(run: Run, source: str) -> Split:
     """
     from reverie import data
 
+    say_which(output, source)
     was = run.config.data
     kept = ("size", "colour", "sequence", "time")
     how = {name: was.options[name] for name in kept if was.options.get(name) is not None}

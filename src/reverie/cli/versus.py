@@ -162,6 +162,8 @@ def _show(output: Output, curves: Curves, abilities: Abilities, folder: Path, pa
         output.line("draws from p(x, y), beside training rows in their place and a floor without any model")
         shown = [(d.what, *(f"{one.mean:.1%}" for one in (d.model, d.ceiling, d.floor))) for d in abilities.drawing]
         output.table(shown, header=("share of", "draws", "training rows", "floor"))
+    for text in abilities.warnings:
+        output.warn(text)
     if curves.stopped:
         output.warn("time ran out before the larger sizes were measured; --time-limit takes more")
     output.line()

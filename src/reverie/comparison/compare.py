@@ -88,7 +88,8 @@ class Comparison:
             "format": FORMAT,
             "data": {
                 name: getattr(self.dataset, name) for name in ("name", "source", "protocol", "fingerprint", "counts")
-            },
+            }
+            | {"dropped": dict(self.dataset.dropped)},
             "plan": None if self.plan is None else asdict(self.plan),
             "ground": self.ground.name,
             "verdict": self.outcome.verdict,

@@ -5,6 +5,7 @@ zeros and ones         every family that can see bits does
 grey images            every family that can see bits sees each pixel above the middle of its range as a one, so that
                        their likelihoods have one base measure; the others (and games, which draw grey) see greys
 tables                 each column as the kind that its schema says; families of one kind take tables of that kind alone
+missing values         families that sum or integrate them out; complete rows (:func:`reverie.data.load`) let all in
 anything else          real numbers; families of bits are left out, since binarising would throw the data away
 =====================  ===============================================================================================
 
@@ -75,6 +76,7 @@ def contenders(
     for name in chosen:
         try:
             own, note = suited(registry.get(name), dataset, settings[name])
+            _check_gaps(registry.get(name), dataset)
         except Unfit as reason:
             left_out[name] = str(reason)
         else:
@@ -114,6 +116,23 @@ def suited(cls: type[Model], dataset: Dataset, given: Mapping[str, Any]) -> tupl
     if grey(dataset):
         return {"visible": "bernoulli", "binarise": "threshold"}, THRESHOLD
     return {"visible": "gaussian"}, ""
+
+
+def _check_gaps(cls: type[Model], dataset: Dataset) -> None:
+    """Refuse missing values, wherever they are, for a family that takes complete rows alone.
+
+    It comes last, so that nothing else keeps out whom complete rows would let in.
+
+    Raises:
+        Unfit: there are some.
+    """
+    if cls.gaps or not dataset.incomplete:
+        return
+    n = sum(dataset.counts.values())
+    raise Unfit(
+        f"it takes complete rows alone, and {dataset.incomplete:,} of {n:,} have missing values; with --complete-rows "
+        "these are dropped, and it competes"
+    )
 
 
 def bits(dataset: Dataset) -> bool:

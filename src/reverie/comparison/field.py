@@ -168,6 +168,7 @@ class Field:
         if there:
             entry.run, entry.cost = Run.open(folder), cost.read(folder)
             self._check(entry.run, model)
+            entry.run.moved(self.dataset)
             if entry.run.config.status == "diverged":
                 raise DivergedError(DIVERGED)
             left -= entry.seconds or 0.0

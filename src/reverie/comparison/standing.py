@@ -3,7 +3,9 @@
 A figure of a contender is its mean over seeds. Its standard error joins the spread over seeds, s/√k, with the standard
 error that the finite sets of examples leave, which more seeds do not lessen (of a likelihood: that of its paired gain
 on independent columns). Two contenders are told apart by a figure if the difference is more than twice the root of both
-squared errors.
+squared errors. A likelihood that is not exact is counted by the end of its bracket that speaks against the difference:
+log Z by annealing and a lower bound say no more than their ``low`` and ``high``. A classifier's accuracy below ½ counts
+as ½, since nothing but chance is right less often than a coin.
 
 The choice is made on validation figures alone, in steps. Each step keeps who leads and who cannot be told from the
 leader, so that everyone else falls by one figure, which is the reason that is given:
@@ -52,6 +54,8 @@ TRIVIAL = 10.0
 """Seconds of training that nobody need choose a model by."""
 SEEDS = 3
 """Trainings that a family is to be judged by, at least."""
+COIN = 0.5
+"""How often a classifier is right that knows nothing."""
 TELL, COVER, LIKELIHOOD = "two-sample accuracy", "coverage", "log-likelihood"
 UNLEARNED, TIME, TIED = "below independent columns", "time of training", "tied"
 """Other steps at which a contender stops, and what it is called where it stops at none."""
@@ -72,6 +76,7 @@ class Mean:
         base_measure: what the figure is about; only equal ones are compared.
         ceiling, floor: means of what real examples, and shuffled columns, get in the place of draws.
         kind: exact, estimate, a bound.
+        low, high: what it counts for at least and at most in a choice, by the rule above.
     """
 
     value: float
@@ -81,6 +86,8 @@ class Mean:
     unit: str
     base_measure: str
     kind: str
+    low: float
+    high: float
     ceiling: float | None = None
     floor: float | None = None
 
@@ -191,16 +198,19 @@ def over_seeds(
     if not finite or len(measures) > 1 or len({f.unit for f in finite}) > 1:
         return None
     first, values = finite[0], np.array([f.value for f in finite])
+    value = float(values.mean())
     spread = float(values.std(ddof=1)) if len(values) > 1 else None
     left = float(np.mean([f.stderr or 0.0 for f in finite]))
     return Mean(
-        value=float(values.mean()),
+        value=value,
         spread=spread,
         error=math.hypot(left, (spread or 0.0) / math.sqrt(len(values))),
         each=tuple(map(float, values)),
         unit=first.unit,
         base_measure=measures.pop(),
         kind=first.kind,
+        low=value,
+        high=value,
         ceiling=float(np.mean([c.value for c in ceilings])) if ceilings else None,
         floor=float(np.mean([f.value for f in floors])) if floors else None,
     )
@@ -228,10 +238,25 @@ def _ends(found: Sequence[Draws], name: str) -> tuple[list[Estimate], list[Estim
 def _validation(one: Standing, drawn: Mapping[str, Draws | None]) -> dict[str, Mean]:
     drawn_figures = figures_of_draws([d for d in (drawn.get(e.name) for e in one.judged) if d])
     found = {**_of_split(one, "validation"), **drawn_figures}
-    gain = over_seeds(_gains(one))
-    if gain is not None and LIKELIHOOD in found:
-        found[LIKELIHOOD] = replace(found[LIKELIHOOD], error=gain.error)
+    if LIKELIHOOD in found:
+        found[LIKELIHOOD] = _bracketed(found[LIKELIHOOD], one)
+    if TELL in found:
+        found[TELL] = no_less_than_a_coin(found[TELL])
     return found
+
+
+def no_less_than_a_coin(mean: Mean) -> Mean:
+    """A classifier's accuracy, which counts as that of a coin where chance has made it less."""
+    counts = max(mean.value, COIN)
+    return replace(mean, low=counts, high=counts)
+
+
+def _bracketed(mean: Mean, one: Standing) -> Mean:
+    """A log-likelihood with the mean ends of its brackets, and the error of its paired gain where it has one."""
+    figures = (named.of_split(e.evidence, "validation").get(LIKELIHOOD) for e in one.judged if e.evidence)
+    low, high = np.mean([(f.low, f.high) for f in figures if f and math.isfinite(f.value)], 0)
+    gain = over_seeds(_gains(one))
+    return replace(mean, low=float(low), high=float(high), error=gain.error if gain else mean.error)
 
 
 def _gains(one: Standing) -> list[Estimate]:
@@ -264,8 +289,8 @@ def _of_split(one: Standing, split: str) -> dict[str, Mean]:
 
 def apart(a: Mean, b: Mean, better: Better) -> bool:
     """Whether a is better than b by more than chance."""
-    sign = 1 if better == "higher" else -1
-    return sign * (a.value - b.value) > APART * math.hypot(a.error, b.error)
+    gain = a.low - b.high if better == "higher" else b.low - a.high
+    return gain > APART * math.hypot(a.error, b.error)
 
 
 def _why_out(one: Standing, drawn: Mapping[str, Draws | None], examples: int) -> str:
@@ -406,7 +431,10 @@ def _grounds(standings: Iterable[Standing], name: str) -> dict[str, list[Standin
 
 
 def _in_order(some: Sequence[Standing], name: str, better: Better) -> list[Standing]:
-    return sorted(some, key=lambda one: one.validation[name].value, reverse=better == "higher")
+    """By what they surely reach."""
+    if better == "higher":
+        return sorted(some, key=lambda one: -one.validation[name].low)
+    return sorted(some, key=lambda one: one.validation[name].high)
 
 
 def _behind(one: Standing, best: Standing, name: str) -> str:
@@ -415,7 +443,11 @@ def _behind(one: Standing, best: Standing, name: str) -> str:
         return f"A classifier is right about {own} of its draws and real examples, and about {theirs} of {best.name}’s."
     if name == COVER:
         return f"Its draws lie near {own} of the real examples, those of {best.name} near {theirs}."
-    return f"Its log-likelihood is {own}, that of {best.name} {theirs} {own.unit}, on the same base measure."
+    most = "" if own.high == own.value else f", at most {own.high:.2f}"
+    least = "" if theirs.low == theirs.value else f", at least {theirs.low:.2f}"
+    return (
+        f"Its log-likelihood is {own}{most}, that of {best.name} {theirs}{least} {own.unit}, on the same base measure."
+    )
 
 
 # In words -------------------------------------------------------------------------------------------------------------

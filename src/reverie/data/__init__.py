@@ -3,7 +3,7 @@
 Heavy libraries (Pillow, pyarrow, scikit-learn) are imported by what needs them, when it is called.
 """
 
-from reverie.data.bundled import Bundled, available
+from reverie.data.bundled import Bundled, available, known
 from reverie.data.dataset import ColumnFindings, Dataset, Findings, Split, check, load
 from reverie.data.images import sheet
 from reverie.data.schema import Column, Schema
@@ -20,6 +20,7 @@ __all__ = [
     "Split",
     "available",
     "check",
+    "known",
     "load",
     "read_schema",
     "sheet",

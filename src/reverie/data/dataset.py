@@ -62,6 +62,8 @@ class Dataset:
         facts: what is exactly known, such as the ``entropy`` of bars-and-stripes in nats.
         schema: what the columns of a table are, and what the codes in them stand for.
         alphabet: what the codes of sequences stand for, () if they are but numbers.
+        dropped: how many examples of each part had missing values and were dropped; {} unless that was asked for.
+        places: where the files were read, as absolute paths: the "source", and the "test" set of another; {} of names.
     """
 
     name: str
@@ -78,6 +80,8 @@ class Dataset:
     facts: Mapping[str, float | str] = field(default_factory=dict)
     schema: Schema | None = None
     alphabet: tuple[str, ...] = ()
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    places: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -88,6 +92,11 @@ class Dataset:
     def counts(self) -> dict[str, int]:
         """Number of examples in each part."""
         return {"train": len(self.train), "validation": len(self.validation), "test": len(self.test)}
+
+    @cached_property
+    def incomplete(self) -> int:
+        """How many examples, of all parts, have missing values."""
+        return sum(int((~_complete(part.x)).sum()) for part in (self.train, self.validation, self.test))
 
     @cached_property
     def fingerprint(self) -> str:
@@ -119,6 +128,7 @@ def load(
     sequence: str | None = None,
     time: str | None = None,
     alphabet: Sequence[str] | None = None,
+    complete_rows: bool = False,
 ) -> Dataset:
     """Read a dataset and split it.
 
@@ -144,6 +154,8 @@ def load(
         sequence: the column of a table that says to which sequence a row belongs; its rows are then steps.
         time: the column that orders the steps of a sequence; the order of the file where it is left out.
         alphabet: read sequences in the codes of these symbols, and leave out those that have others.
+        complete_rows: drop examples with missing values, of sequences whole ones, from every part after the split
+            (complete-case analysis), so that what is left of a part is the same part. Labels may still be missing.
 
     Raises:
         DataError: if the data can't be read; the message names the file and the place in it.
@@ -169,6 +181,11 @@ def load(
         raw = replace(raw, test=None, validation=None, note="" if raw.groups is None else raw.note)
     fits(source, sequences.size(raw.x) if sequences.is_ragged(raw.x) else raw.x.nbytes)
     parts, protocol = _split(raw, test if isinstance(test, float) else 0.2, validation, seed)
+    dropped: dict[str, int] = {}
+    if complete_rows:
+        parts, dropped = _complete_rows(source, raw.columns, parts)
+        train, held_out, tested = _counts(dropped.values())
+        protocol += f" Of these, {train}, {held_out} and {tested} examples have missing values and are dropped."
     if limit is not None and limit < len(parts[0]):
         parts = (_first(parts[0], limit), *parts[1:])
         protocol += f" Training is limited to {limit:,} examples."
@@ -187,6 +204,12 @@ def load(
         facts=raw.facts,
         schema=raw.schema,
         alphabet=raw.alphabet,
+        dropped=dropped,
+        places={
+            role: os.path.abspath(name)  # noqa: PTH100  (resolve() would follow links to other names)
+            for role, name in (("source", source), ("test", test))
+            if isinstance(name, str) and not bundled.known(name)
+        },
     )
 
 
@@ -439,10 +462,43 @@ def _first(part: Split, n: int) -> Split:
     return _slice(part.x, part.y, 0, n)
 
 
-def _protocol(raw: readers.Raw, parts: Parts, seed: int) -> str:
+def _complete_rows(source: str, columns: tuple[str, ...], parts: Parts) -> tuple[Parts, dict[str, int]]:
+    """The parts without examples that have missing values, and how many each has lost."""
+    kept = [_complete(part.x) for part in parts]
+    if not kept[0].any():
+        x, worst = parts[0].x, ""
+        if columns and not sequences.is_ragged(x):
+            missing = _gaps(x)
+            k = int(missing.argmax())
+            worst = f" {short(columns[k])} is missing in {missing[k]:,} of {len(x):,}; a schema can ignore a column."
+        raise fault(f"{source} has no training example without missing values, so that none would be left.{worst}")
     train, validation, test = (
-        f"{len(part):,} {name}" for part, name in zip(parts, ("training", "validation", "test"), strict=True)
+        part if keep.all() else Split(part.x[keep], None if part.y is None else part.y[keep])
+        for part, keep in zip(parts, kept, strict=True)
     )
+    names = ("train", "validation", "test")
+    return (train, validation, test), {name: int((~keep).sum()) for name, keep in zip(names, kept, strict=True)}
+
+
+def _complete(x: Array) -> NDArray[np.bool_]:
+    """(n,): which examples have no missing value, looked at in blocks."""
+    if sequences.is_ragged(x):
+        return np.array([not np.isnan(one).any() for one in x], dtype=bool)
+    keep = np.ones(len(x), dtype=bool)
+    if x.dtype.kind == "f":
+        for row in range(0, len(x), 4096):
+            block = x[row : row + 4096]
+            keep[row : row + 4096] = ~np.isnan(block.reshape(len(block), -1)).any(axis=1)
+    return keep
+
+
+def _counts(counts: Iterable[int]) -> list[str]:
+    """``90 training``, ``10 validation``, ``20 test``."""
+    return [f"{n:,} {name}" for n, name in zip(counts, ("training", "validation", "test"), strict=True)]
+
+
+def _protocol(raw: readers.Raw, parts: Parts, seed: int) -> str:
+    train, validation, test = _counts(map(len, parts))
     if not len(parts[1]) and not len(parts[2]):
         sentence = f"{train}, {validation} and {test} examples, in the order of the source (seed {seed} draws nothing)."
     elif raw.test is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 import os
 import warnings
 from collections.abc import Iterator, Sequence
@@ -193,10 +194,10 @@ def sides(size: Size) -> tuple[int, int]:
         UsageError: it is no size.
     """
     try:
-        h, w = (size, size) if isinstance(size, int) else size
+        h, w = map(operator.index, size if isinstance(size, Sequence) else (size, size))
     except (TypeError, ValueError):
         h = w = 0
-    if h < 1 or w < 1:
+    if h < 1 or w < 1 or isinstance(size, bool):
         raise UsageError(f"size is a number of pixels, at least 1, or a pair of height and width, not {size!r}.")
     return h, w
 

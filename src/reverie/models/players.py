@@ -246,6 +246,8 @@ class Players(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Latent):
         of_G, of_D = G.shapes("generator."), D.shapes("discriminator.")
         kept = self._kept({name: torch.empty(shape, device="meta") for name, shape in of_G.items()})
         found: dict[str, tuple[int | None, ...]] = {f"params.{name}": shape for name, shape in (of_G | of_D).items()}
+        if "film" not in self.buffers_:  # models saved before their data were filmed have none, and need none to draw
+            kept.pop("film", None)
         found |= {f"buffers.{name}": tuple(t.shape) for name, t in kept.items()}
         return found | ({"buffers.log_prior": (self.classes,)} if self.labels else {})
 
@@ -347,6 +349,7 @@ class Players(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Latent):
         temperatures: int = 500,
         leaps: int = 2,
         simulated: int = 50,
+        most: int | None = None,
         report: Report | None = None,
     ) -> Estimate:
         """Mean lower bound on log p(x) of X *under G with noise added*, by annealed importance sampling.
@@ -364,12 +367,14 @@ class Players(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Latent):
             temperatures: steps from the prior to p(z | x).
             leaps: leapfrog steps of each move.
             simulated: examples drawn from G with noise, on which both bounds are measured.
+            most: temperatures up to which they are doubled while the bounds are further apart than a twentieth of a nat;
+                None leaves them as they are.
             report: called with what is done, how far it is, and how far it goes.
 
         Raises:
             UsageError: neither σ nor examples to choose it on, where there are real columns.
         """
-        options = Hamiltonian(chains=chains, temperatures=temperatures, leaps=leaps, simulated=simulated)
+        options = Hamiltonian(chains=chains, temperatures=temperatures, leaps=leaps, simulated=simulated, most=most)
         x, rng = self._encoded(X), Random(self.seed, f"{self.name}/annealed", self._where)
         with self._threads(2**10):
             sigma, note = self._noise(scale, validation, rng.stream("scale"), report)
@@ -476,8 +481,9 @@ class Players(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Latent):
 
     def _scenes(self) -> tuple[list[int], list[Array]]:
         """Epochs, and what G made of the film's latents after each: (followed, …)."""
-        epochs = [2**k for k in range(min(self.n_iter_.bit_length(), FRAMES))]
-        scenes = [*self.buffers_["film"][: len(epochs)]]
+        film = self.buffers_.get("film", ())
+        epochs = [2**k for k in range(min(self.n_iter_.bit_length(), len(film)))]
+        scenes = [*film[: len(epochs)]]
         if self.n_iter_ not in epochs:
             epochs, scenes = [*epochs, self.n_iter_], [*scenes, self._scene()]
         return epochs, [self._returned(scene).astype(np.float32) for scene in scenes]

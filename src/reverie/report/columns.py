@@ -47,13 +47,14 @@ class Cloud:
 
 
 def in_the_plane(dataset: Dataset) -> bool:
-    """Whether examples are two real numbers."""
+    """Whether examples are two real numbers: by the schema, or else if most of each column are not whole."""
     if dataset.kind not in ("vectors", "table") or dataset.shape != (2,):
         return False
     if dataset.schema is not None and dataset.kind == "table":
         return set(dataset.schema.visible) == {"gaussian"}
     x = dataset.train.x.astype(np.float64)
-    return bool((x % 1 != 0).any(0).all())
+    broken = (np.isfinite(x) & (x % 1 != 0)).sum(0)
+    return bool((broken > np.isfinite(x).sum(0) / 2).all())
 
 
 def cloud(seen: Seen, dataset: Dataset) -> Cloud | None:
