@@ -120,6 +120,11 @@ class EnergyModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
         return -self.free_energy(v)
 
     @property
+    def usual_annealing(self) -> Annealing:
+        """How log Z is annealed where nothing else is asked for."""
+        return Annealing()
+
+    @property
     def sums_out(self) -> bool:
         """Whether F(v) is exact."""
         return True
@@ -422,7 +427,7 @@ class EnergyModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
         *,
         exact: bool | None = None,
         chains: int = 100,
-        temperatures: int = 10_000,
+        temperatures: int | None = None,
         burn_in: int = 1_000,
         report: Report | None = None,
     ) -> Estimate:
@@ -432,7 +437,8 @@ class EnergyModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
             X: (n, …) examples.
             exact: True sums log Z whatever it costs, False anneals; None sums up to 2³⁰ terms.
             chains: of annealed importance sampling.
-            temperatures: steps between the base and the machine.
+            temperatures: steps between the base and the machine; None stands for :attr:`usual_annealing`'s, 10,000 of
+                most machines.
             burn_in: Gibbs steps before reverse annealing.
             report: called with what is done, how far it is, and how far it goes.
 
@@ -441,11 +447,13 @@ class EnergyModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
             ``stderr`` over X.
         """
         at_least("chains", chains, 2)
+        usual = self.usual_annealing
+        temperatures = usual.temperatures if temperatures is None else temperatures
         at_least("temperatures", temperatures, 1)
         at_least("burn_in", burn_in, 1)
         yes_or_no("exact", exact)
         v, options = self._encoded(X), Annealing(chains, temperatures, burn_in)
-        if exact is None and options == Annealing():
+        if exact is None and options == usual:
             log_z = self._log_partition(v, report)
         else:
             log_z = self._another_log_partition(v, options, exact, report)
@@ -460,7 +468,7 @@ class EnergyModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
     def _log_partition(self, v: Tensor, report: Report | None = None) -> LogPartition:
         """log Z, computed at the first call and kept; v (n, D) is where reverse chains may start."""
         if not hasattr(self, "log_partition_"):
-            self.log_partition_ = self._sum_or_anneal(v, Annealing(), None, report)
+            self.log_partition_ = self._sum_or_anneal(v, self.usual_annealing, None, report)
         return self.log_partition_
 
     def _another_log_partition(

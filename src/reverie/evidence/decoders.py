@@ -9,11 +9,19 @@ from a normal base q(z) to the posterior p(z | x), through
     r(z) = log p(z) + log p(x | z) − log q(z),    z_0 ~ q,  z_t by a move that leaves f_{β_t} invariant.
 
 *Forward*, E[w] = p(x) exactly, so that the log of the average over the chains is in expectation too small: a lower
-bound. In *reverse*, from an exact draw of p(z | x), E[w] = 1 / p(x), and the same inequality gives an upper bound.
+bound. In *reverse*, from an exact draw of p(z | x), E[1/w] = 1 / p(x), and the same inequality gives an upper bound.
 Such a draw is known only where the model has made x itself, from that very z. On simulated examples the two bounds
 therefore hold log p(x) between them (bidirectional Monte Carlo: Grosse, Ghahramani and Adams 2015), and their distance
 says what this annealing is worth; on data only the lower one is to be had, and the distance carries over as far as
 data are no harder to explain than the model's own examples.
+
+**Chains are drawn again** by their weights, within a group of them for each example, whenever few have got most of the
+weight (sequential Monte Carlo: Del Moral, Doucet and Jasra 2006). Where G is nearly constant over wide regions of z, as
+adversarial ones are that serve clusters, no gradient leads a chain from one region to another, and one that began in
+the wrong one would stay there to the end. The estimate, a product of mean weights between these draws, still has the
+mean p(x). Reverse annealing of one chain, from the exact draw to the base, gives a chain that is kept while the others
+of its group go up beside it (conditional sequential Monte Carlo: Andrieu, Doucet and Holenstein 2010); the inverse of
+the group's estimate then has the mean 1 / p(x), so that the upper bound, too, profits from the whole group.
 
 The base is the prior, or an encoder's q(z | x), from which the way is shorter. **Moves are Hamiltonian** (Duane,
 Kennedy, Pendleton and Roweth 1987; Neal 2011): leapfrog steps along the gradient, accepted by Metropolis' rule, in the
@@ -23,7 +31,8 @@ coordinates u = (z − loc) / scale in which the base is N(0, I), so that
 
 Step sizes differ along the path and between examples, and temperatures lie where they are needed. Both are tuned on
 chains that are thrown away: adapted to the chains that are averaged, they would depend on these, and E[w] = p(x) would
-no longer be exact.
+no longer be exact. So is the effort: temperatures are doubled, up to a number that is allowed, while trials say that
+this is needed.
 
 **A decoder without noise of its own** (an adversarial one) has no density: its outputs fill a surface of no volume.
 What can be measured is the model with noise added, p(x | z) = N(x; G(z), σ² I), and its figure says what it means only
@@ -45,7 +54,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Protocol
 
@@ -74,8 +83,8 @@ _POWER = 4
 """Of the stages, β = (i / stages)⁴: where the prior ends, little of β decides much."""
 _LONGEST_STEP, _JITTER = 1.0, 0.2
 """In units of the base's standard deviation; and by how much steps vary, so that no orbit comes back to its start."""
-_APART = 10
-"""Moves at the target that part the chains of a reverse run, which all start from one draw."""
+_FEW = 0.5
+"""Share of the chains below which their effective number is not to fall: then they are drawn again."""
 
 
 class Decoder(Protocol):
@@ -143,21 +152,42 @@ class Hamiltonian:
     more than more leaps: chains have to follow a path that moves little, and not to cross the posterior at every step.
 
     Args:
-        chains: of each example, K.
+        chains: of each example, K, in two groups that know nothing of each other; one more where they are odd.
         temperatures: steps from the base to the posterior.
         leaps: leapfrog steps of a move.
         simulated: examples drawn from the model on which both bounds are measured, two or more.
+        most: temperatures up to which they are doubled while bounds are further apart than half of :data:`CONVERGED`;
+            None leaves them as they are.
     """
 
     chains: int = 16
     temperatures: int = 500
     leaps: int = 2
     simulated: int = 50
+    most: int | None = None
+
+    @property
+    def groups(self) -> int:
+        """Groups that know nothing of each other: two, whose distance says what more chains would bring."""
+        return min(self.chains, 2)
+
+    @property
+    def together(self) -> int:
+        """Chains of a group, at least half of all."""
+        return -(-self.chains // self.groups)
 
     def __post_init__(self) -> None:
         """Refuse what cannot be done."""
         for name, least in (("chains", 1), ("temperatures", 1), ("leaps", 1), ("simulated", 2)):
             at_least(name, getattr(self, name), least)
+        if self.most is not None:
+            at_least("most", self.most, self.temperatures)
+
+    @property
+    def doubled(self) -> Hamiltonian | None:
+        """With twice the temperatures; None where these are more than is allowed."""
+        twice = 2 * self.temperatures
+        return replace(self, temperatures=twice) if self.most is not None and twice <= self.most else None
 
 
 @dataclass(frozen=True)
@@ -247,14 +277,18 @@ def log_likelihood(
         ``value`` and ``low`` are the bound. ``high`` adds the distance of the two bounds on simulated examples and two
         standard errors of it, or what the bound rises by when the chains are doubled, if that is more.
     """
-    options = options or Hamiltonian()
-    weights = forward(decoder, x, rng.stream("data"), options, base, report)
+    asked = options = options or Hamiltonian()
     both = sandwich(decoder, rng.stream("simulated"), options, base, report)
+    while (more := options.doubled) and not _settled(decoder, x, both, rng.stream("trial"), options, base, report):
+        options = more
+        both = sandwich(decoder, rng.stream("simulated"), options, base, report)
+    weights = forward(decoder, x, rng.stream("data"), options, base, report)
     lacking = max(both.gap, weights.rise, 0.0)
     reach = max(both.gap + 2 * both.stderr, weights.rise, 0.0)
     value, n = float(weights.bound.mean()) - log_volume, len(x)
     below, above = (float(side.mean()) - log_volume for side in (both.below, both.above))
-    rise = f"from {options.chains // 2} to {options.chains} chains the bound rises by {weights.rise:.3f} nats"
+    chains = options.groups * options.together
+    rise = f"from {options.together} to {chains} chains the bound rises by {weights.rise:.3f} nats"
     return Estimate(
         value=value,
         low=value,
@@ -262,7 +296,7 @@ def log_likelihood(
         stderr=float(weights.bound.std()) / math.sqrt(n) if n > 1 else None,
         kind="lower bound",
         method=f"annealed importance sampling from {'the prior' if base is None else 'the encoder'}, "
-        f"{options.chains} chains, {options.temperatures:,} temperatures, {options.leaps} leapfrog steps "
+        f"{chains} chains, {options.temperatures:,} temperatures, {options.leaps} leapfrog steps "
         "(Wu, Burda, Salakhutdinov and Grosse 2017)",
         base_measure=base_measure,
         n=n,
@@ -272,8 +306,36 @@ def log_likelihood(
             f"on {len(both.below):,} examples drawn from the model, whose codes are known: between {below:.2f} and "
             f"{above:.2f}, {both.gap:.3f} apart; it carries over as far as data are no harder than these",
             *((rise,) if options.chains > 1 else ()),
+            *((_effort(asked, options),) if asked.most is not None else ()),
         ),
     )
+
+
+def _settled(
+    decoder: Decoder,
+    x: Tensor,
+    both: Sandwich,
+    rng: Random,
+    options: Hamiltonian,
+    base: Base | None,
+    report: Report | None,
+) -> bool:
+    """Whether bounds are near enough on simulated examples, and groups of chains on those that are to be judged.
+
+    What the chains of this trial find is not kept: an end that depends on the figure would put the figure off.
+    """
+    near = CONVERGED / 2  # the figure is of another run, which chance may part a little further
+    return abs(both.gap) <= near and forward(decoder, x, rng, options, base, report).rise <= near
+
+
+def _effort(asked: Hamiltonian, taken: Hamiltonian) -> str:
+    """How many temperatures it took, and why no more, in words."""
+    why = (
+        f"the most that were allowed ({asked.most:,})"
+        if taken.doubled is None
+        else f"enough: the bounds, and the groups of chains in a trial, came within {CONVERGED / 2} nats"
+    )
+    return f"from {asked.temperatures:,} temperatures to {taken.temperatures:,}, {why}"
 
 
 def forward(
@@ -289,11 +351,11 @@ def forward(
     found: list[Weights] = []
     with torch.no_grad():
         for k, part in enumerate(_parts(x, options)):
-            path = _Path(decoder, part, base)
             own = rng.stream(str(k))
-            plan = planned(path, options, own.stream("tuning"))
-            log_w = _upwards(path, plan, options, own, _counted(report, "annealing", len(x), len(part), found))
-            found.append(gathered([log_w], options.chains))
+            path, plan = _grouped(decoder, part, base, options, own)
+            tell = _counted(report, "annealing", len(x), len(part), found)
+            log_p = _upwards(path, plan, options.together, options.leaps, own, tell)
+            found.append(gathered([log_p.view(options.groups, -1)], options.groups))
     return joined(found)
 
 
@@ -309,18 +371,26 @@ def sandwich(
     x, z = decoder.simulate(options.simulated, rng.stream("draws"))
     below: list[Tensor] = []
     above: list[Tensor] = []
-    size = _size(options)
+    size, groups, chains, leaps = _size(options), options.groups, options.together, options.leaps
     with torch.no_grad():
         for k, (part, codes) in enumerate(zip(_parts(x, options), z.split(size), strict=True)):
-            path, own = _Path(decoder, part, base), rng.stream(str(k))
-            plan = planned(path, options, own.stream("tuning"))
-            up = _upwards(path, plan, options, own.stream("up"))
-            down = _downwards(path, codes, plan, options, own.stream("down"))
-            below.append(up.logsumexp(0) - math.log(options.chains))
-            above.append(math.log(options.chains) - down.logsumexp(0))
+            own = rng.stream(str(k))
+            path, plan = _grouped(decoder, part, base, options, own)
+            up = _upwards(path, plan, chains, leaps, own.stream("up"))
+            kept = _kept(path, codes.repeat(groups, 1), plan, leaps, own.stream("down"))
+            down = _upwards(path, plan, chains, leaps, own.stream("again"), kept=kept)
+            below.append(_log_mean(up.view(groups, -1)))
+            above.append(-_log_mean(-down.view(groups, -1)))
             if report:
                 report("annealing both ways", min((k + 1) * size, len(x)), len(x))
     return Sandwich(torch.cat(below), torch.cat(above))
+
+
+def _grouped(decoder: Decoder, x: Tensor, base: Base | None, options: Hamiltonian, rng: Random) -> tuple[_Path, Plan]:
+    """The way for examples (B, d), as often as there are groups of chains: (groups · B, d)."""
+    plan = planned(_Path(decoder, x, base), options, rng.stream("tuning"))
+    steps = plan.steps.repeat(1, options.groups)
+    return _Path(decoder, x.repeat(options.groups, 1), base), Plan(plan.betas, steps)
 
 
 def _size(options: Hamiltonian) -> int:
@@ -355,6 +425,18 @@ class State:
     u: Tensor
     r: Tensor
     slope: Tensor
+
+    def of(self, chains: slice | Tensor) -> State:
+        """Some of the chains, or for each example those with these numbers (K, B)."""
+        if isinstance(chains, slice):
+            return State(self.u[chains], self.r[chains], self.slope[chains])
+        wide = chains.unsqueeze(-1).expand_as(self.u)
+        return State(self.u.gather(0, wide), self.r.gather(0, chains), self.slope.gather(0, wide))
+
+    def with_(self, others: State) -> State:
+        """These chains, then the others."""
+        pairs = ((self.u, others.u), (self.r, others.r), (self.slope, others.slope))
+        return State(*(torch.cat(pair) for pair in pairs))
 
 
 class _Path:
@@ -444,10 +526,6 @@ class Plan:
     betas: list[float]
     steps: Tensor
 
-    def reversed(self) -> Plan:
-        """The same way back."""
-        return Plan(self.betas[::-1], self.steps.flip(0))
-
 
 def planned(path: _Path, options: Hamiltonian, rng: Random) -> Plan:
     """Temperatures and step sizes, by chains of their own that are thrown away.
@@ -459,9 +537,10 @@ def planned(path: _Path, options: Hamiltonian, rng: Random) -> Plan:
     stages = torch.linspace(0, 1, count + 1, dtype=torch.float64) ** _POWER
     state = path.starts(_PILOTS, rng)
     log_step = torch.full_like(state.r[0], math.log(0.5 * _LONGEST_STEP))
-    log_steps, spreads = [], []
+    log_steps, spreads, before = [], [], 0.0  # pilots that no move frees are drawn again, as the chains will be
     for beta in stages.tolist():
-        spread = 0.0
+        spread, again = 0.0, _systematic((beta - before) * state.r.double(), rng)
+        state, before = state.of(again), beta
         for _ in range(_TRIES):
             state, accepted = moved(path, state, beta, log_step.exp(), options.leaps, rng)
             log_step = (log_step + _RATE * (accepted.mean(0) - ACCEPTED)).clamp(max=math.log(_LONGEST_STEP))
@@ -473,38 +552,84 @@ def planned(path: _Path, options: Hamiltonian, rng: Random) -> Plan:
     betas = np.interp(np.linspace(0, length[-1], options.temperatures + 1), length, stages.numpy())
     betas[0], betas[-1] = 0, 1
     known, at = torch.stack(log_steps), torch.from_numpy(betas ** (1 / _POWER)) * count
-    before = at.long().clamp(max=count - 1)
-    share = (at - before).to(known).unsqueeze(1)
-    return Plan(betas.tolist(), torch.lerp(known[before], known[before + 1], share).exp())
+    stage = at.long().clamp(max=count - 1)
+    share = (at - stage).to(known).unsqueeze(1)
+    return Plan(betas.tolist(), torch.lerp(known[stage], known[stage + 1], share).exp())
 
 
 def _upwards(
-    path: _Path, plan: Plan, options: Hamiltonian, rng: Random, report: Callable[[float], None] | None = None
+    path: _Path,
+    plan: Plan,
+    chains: int,
+    leaps: int,
+    rng: Random,
+    report: Callable[[float], None] | None = None,
+    kept: list[State] | None = None,
 ) -> Tensor:
-    """Log weights of chains from the base to the posterior: (K, B) float64."""
-    return _annealed(path, path.starts(options.chains, rng), plan, options.leaps, rng, report)
+    """Log of an estimate of p(x) by one group of chains for each example: (B,) float64.
 
-
-def _downwards(path: _Path, z: Tensor, plan: Plan, options: Hamiltonian, rng: Random) -> Tensor:
-    """Log weights of chains from exact draws of the posterior (B, L) to the base: (K, B) float64."""
-    state = path.codes(z, options.chains)
-    for _ in range(_APART):
-        state, _ = moved(path, state, 1.0, plan.steps[-1], options.leaps, rng)
-    return _annealed(path, state, plan.reversed(), options.leaps, rng)
-
-
-def _annealed(
-    path: _Path, state: State, plan: Plan, leaps: int, rng: Random, report: Callable[[float], None] | None = None
-) -> Tensor:
-    """Log weights of chains taken along the plan, upwards or downwards: (K, B) float64."""
+    Args:
+        path: the distributions.
+        plan: temperatures and step sizes.
+        chains: of the group.
+        leaps: leapfrog steps of a move.
+        rng: the stream to draw from.
+        report: called with the share that is done.
+        kept: where the first chain stands at each temperature, if it is not free but came from the posterior.
+    """
+    state = path.starts(chains, rng) if kept is None else _beside(kept[0], path, chains, rng)
     log_w, last = torch.zeros_like(state.r, dtype=torch.float64), len(plan.betas) - 1
+    log_p = torch.zeros_like(log_w[0])
     for k, (start, end) in enumerate(pairwise(plan.betas), 1):
         log_w += (end - start) * state.r.double()
         if k < last:  # where the last chains go, nobody asks
-            state, _ = moved(path, state, end, plan.steps[k], leaps, rng)
+            state, log_w, log_p = drawn_again(state, log_w, log_p, rng, kept is not None)
+            if kept is None:
+                state, _ = moved(path, state, end, plan.steps[k], leaps, rng)
+            elif chains == 1:
+                state = kept[k]
+            else:
+                free, _ = moved(path, state.of(slice(1, None)), end, plan.steps[k], leaps, rng)
+                state = kept[k].with_(free)
         if report:
             report(k / last)
-    return log_w
+    return log_p + _log_mean(log_w)
+
+
+def _beside(first: State, path: _Path, chains: int, rng: Random) -> State:
+    """The chain that is kept, and draws of the base."""
+    return first if chains == 1 else first.with_(path.starts(chains - 1, rng))
+
+
+def _kept(path: _Path, z: Tensor, plan: Plan, leaps: int, rng: Random) -> list[State]:
+    """Where a chain has stood that ended in an exact draw of the posterior (B, L), from the base on."""
+    state = path.codes(z, 1)
+    found = [state]
+    for k in range(len(plan.betas) - 2, 0, -1):
+        state, _ = moved(path, state, plan.betas[k], plan.steps[k], leaps, rng)
+        found.append(state)
+    return found[::-1]
+
+
+def drawn_again(
+    state: State, log_w: Tensor, log_p: Tensor, rng: Random, first: bool = False
+) -> tuple[State, Tensor, Tensor]:
+    """Chains drawn again by their weights (K, B), for the examples for which a few chains have got most of the weight.
+
+    What the weights come to so far goes into ``log_p`` (B,). ``first`` holds the first chain in its place.
+    """
+    share = log_w.softmax(0)
+    few = share.square().sum(0).reciprocal() < _FEW * len(log_w)
+    if not few.any():
+        return state, log_w, log_p
+    at = torch.where(few, _systematic(log_w, rng, first), torch.arange(len(log_w), device=few.device).unsqueeze(1))
+    log_p = torch.where(few, log_p + _log_mean(log_w), log_p)
+    return state.of(at), log_w.masked_fill(few, 0.0), log_p
+
+
+def _log_mean(log_w: Tensor) -> Tensor:
+    """Log of the mean weight: (K, B) -> (B,)."""
+    return log_w.logsumexp(0) - math.log(len(log_w))
 
 
 # Noise for a decoder that has none ------------------------------------------------------------------------------------
@@ -526,8 +651,8 @@ def fitted_scale(
     z and σ move in turns (stochastic expectation-maximisation: Celeux and Diebolt 1985), from a σ so large that every z
     explains every row to one that is as small as the rows allow. When σ has moved, the chains of a row are weighed by
     what that does to their densities and drawn again (Del Moral, Doucet and Jasra 2006), so that none stays where there
-    is nothing left. If σ still comes to rest too high, because no chain has found the best codes, that makes no bound
-    wrong; it makes the model worse.
+    is nothing left, and every chain is offered a new code from the prior at each turn. If σ still comes to rest too
+    high, because no chain has found the best codes, that makes no bound wrong; it makes the model worse.
 
     A z of fewer dimensions than a row gives every row a best σ. One of as many or more may have a density of its own,
     which no noise might fit best: σ then falls ever more slowly, and where the sweeps end the likelihood is nearly
@@ -556,6 +681,7 @@ def fitted_scale(
             for part in parts:
                 if not resting:
                     part.draw_again(variance, rng)
+                part.begin_anew(variance, rng)
                 part.move(variance, leaps, rng)
             if resting:
                 kept.append(variance)
@@ -572,10 +698,10 @@ class _Rows:
         self.z = rng.normal((chains, len(x), latent)).to(x)
         self.log_step = torch.full_like(x[:, 0], math.log(0.1))
         self.precision = 0.0
-        self._measure()
+        self.distance = self._distance(self.z)
 
-    def _measure(self) -> None:
-        self.distance = (self.x - self.means(self.z)).double().square().sum(-1)  # (K, B)
+    def _distance(self, z: Tensor) -> Tensor:
+        return (self.x - self.means(z)).double().square().sum(-1)  # (K, B)
 
     @property
     def squared(self) -> float:
@@ -588,6 +714,19 @@ class _Rows:
         self.z = self.z.gather(0, kept.unsqueeze(-1).expand_as(self.z))
         self.precision = 1 / variance
 
+    def begin_anew(self, variance: float, rng: Random) -> None:
+        """Chains offered a code from the prior, which Metropolis' rule takes for what it explains better.
+
+        No slope leads out of a region in which G is all but constant, and a row all of whose chains are in a wrong one
+        would by itself keep σ up.
+        """
+        fresh = rng.normal(tuple(self.z.shape)).to(self.z)
+        distance = self._distance(fresh)
+        log_rise = 0.5 * (self.distance - distance) / variance
+        taken = rng.uniform(tuple(distance.shape)).to(distance).log() < log_rise
+        self.z = torch.where(taken.unsqueeze(-1), fresh, self.z)
+        self.distance = torch.where(taken, distance, self.distance)
+
     def move(self, variance: float, leaps: int, rng: Random) -> None:
         """Chains moved under this σ²."""
         decoder = UnitDecoder.gaussian(self.means, self.latent, math.sqrt(variance), self.x)
@@ -595,15 +734,18 @@ class _Rows:
         state, accepted = moved(path, path.at(self.z), 1.0, self.log_step.exp(), leaps, rng)
         self.log_step = (self.log_step + _RATE * (accepted.mean(0) - ACCEPTED)).clamp(max=math.log(_LONGEST_STEP))
         self.z = state.u
-        self._measure()
+        self.distance = self._distance(self.z)
 
 
-def _systematic(log_w: Tensor, rng: Random) -> Tensor:
+def _systematic(log_w: Tensor, rng: Random, first: bool = False) -> Tensor:
     """Numbers of chains, each as often as its weight asks for but for a fraction of one: (K, B) -> (K, B).
 
     Equal weights leave every chain in its place (systematic resampling: Carpenter, Clifford and Fearnhead 1999).
+    ``first`` holds the first chain in its place: the others then are what they would be, had it come there by chance
+    (Chopin and Singh 2015, algorithm 4).
     """
     k, n = log_w.shape
-    places = (torch.arange(k).unsqueeze(1).to(log_w) + rng.uniform((1, n)).to(log_w)) / k
-    share = log_w.softmax(0).cumsum(0)
-    return (places.unsqueeze(1) > share.unsqueeze(0)).sum(1).clamp_(max=k - 1)
+    share = log_w.softmax(0)
+    u = rng.uniform((1, n)).to(log_w) * (k * share[:1] if first else 1.0)
+    places = ((torch.arange(k).unsqueeze(1).to(log_w) + u) / k).remainder(1.0)
+    return (places.unsqueeze(1) > share.cumsum(0).unsqueeze(0)).sum(1).clamp_(max=k - 1)

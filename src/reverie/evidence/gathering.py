@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from reverie.contract import Estimate
+from reverie.encoding import unlabelled
 from reverie.errors import DataError, UsageError
 from reverie.evidence import features
 from reverie.evidence.intervals import share_of
@@ -25,7 +26,11 @@ from reverie.units import Gaussian
 ANNEALED, FEWEST, SMALL = 24, 8, 400
 """Examples of at most 400 entries that are annealed, and that the noise of a decoder is chosen on: each costs thousands
 of gradients. Of larger ones, and with labels to be summed over, there are fewer, at least eight."""
-ANNEALING = {"chains": 8, "temperatures": 100, "leaps": 2, "simulated": 10}
+ANNEALING = {"temperatures": 100, "leaps": 2, "simulated": 10}
+FEW_CHAINS, MANY_CHAINS, CHAINED = 8, 32, 1600
+"""Chains of each: 32 up to 50 entries, fewer of larger examples, at least eight."""
+DOUBLED = 4
+"""Times the temperatures that examples of so many chains get where the bounds would be apart with fewer."""
 
 
 class Scored(Protocol):
@@ -142,8 +147,12 @@ def _noisy(model: Any, split: str, splits: Mapping[str, Any], protocol: str, rep
     some = splits[split][rng.permutation(len(splits[split]))[:count]]
     others = next(splits[name] for name in ("validation", "train") if name != split and len(splits.get(name, ())))
     chosen_on = others[rng.permutation(len(others))[:count]]
+    chains = max(FEW_CHAINS, min(MANY_CHAINS, CHAINED // size))
+    most = ANNEALING["temperatures"] * (DOUBLED if chains == MANY_CHAINS else 1)
     try:
-        own = model.annealed_log_likelihood(some, validation=chosen_on, **ANNEALING, report=report)
+        own = model.annealed_log_likelihood(
+            some, validation=chosen_on, chains=chains, most=most, **ANNEALING, report=report
+        )
     except (DataError, UsageError) as error:
         why, nothing = f"not defined: {error}", math.nan
         own = Estimate(nothing, nothing, nothing, None, "not defined", why, model.base_measure, len(some))
@@ -169,7 +178,10 @@ def _one_gaussian(model: Any, train: Any, x: Any) -> Estimate:
 
 
 def _errors(model: Any, split: str, train: Any, x: Any, y: Any, protocol: str) -> Iterator[Figure]:
-    """Shares of wrong labels: the model's, and that of always giving the commonest training label."""
+    """Shares of wrong labels, of those that are known: the model's, and of always giving the commonest training label."""
+    train, x, y = train[~unlabelled(train)], x[~unlabelled(y)], y[~unlabelled(y)]
+    if not len(y):
+        return
     kinds, counts = np.unique(train, return_counts=True)
     guess = kinds[counts.argmax()]
     role: Role = "model" if split == "test" else "detail"

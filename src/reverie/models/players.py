@@ -367,8 +367,8 @@ class Players(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Latent):
             temperatures: steps from the prior to p(z | x).
             leaps: leapfrog steps of each move.
             simulated: examples drawn from G with noise, on which both bounds are measured.
-            most: temperatures up to which they are doubled while the bounds are further apart than a twentieth of a nat;
-                None leaves them as they are.
+            most: temperatures up to which they are doubled while the bounds are further apart than a twentieth of a
+                nat; None leaves them as they are.
             report: called with what is done, how far it is, and how far it goes.
 
         Raises:
@@ -515,6 +515,7 @@ class Players(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Latent):
             f"What G makes of latents on the way from one draw to another{told}.",
             self._returned(self._means((angle.cos() * a + angle.sin() * b).flatten(0, 1), label), mean=True),
             columns=STEPS,
+            rows=tuple(f"walk {k + 1}" for k in range(SHOWN)),
         )
 
 
