@@ -400,10 +400,12 @@ class Adversarial(Principle, BaseEstimator):
 
 @dataclass(kw_only=True)
 class Classic(Adversarial):
-    """The non-saturating game as Radford et al. (2016, section 4) play it, with players that are normalised."""
+    """The non-saturating game as Radford et al. (2016, section 4) play it, with players that are normalised.
+
+    Adam forgets squares of slopes sooner than theirs, within a hundred steps: the players change faster than that.
+    """
 
     game: Game = "non-saturating"
-    decay_of_squares: Fraction = 0.999
 
 
 def ordered(r: Tensor, f: Tensor) -> Tensor:
