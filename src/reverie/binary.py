@@ -27,7 +27,10 @@ from reverie.random import Random
 _BLOCK = 1024
 """Rows that are looked at together, so that bytes never become something larger all at once."""
 
-_BITS = "0 or 1; give binarise='threshold', a number, 'fixed' or 'dynamic'"
+_BITS = (
+    "0 or 1; give binarise='threshold', a number, 'fixed' or 'dynamic', or, to learn the numbers themselves, "
+    "visible='gaussian' where the model has it"
+)
 _PROBABILITIES = "probabilities in [0, 1]; divide by the largest value the data can have"
 
 Binarise = Literal["threshold", "fixed", "dynamic"] | float | None

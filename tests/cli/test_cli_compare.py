@@ -111,7 +111,10 @@ def test_gates_decide_the_exit_code(invoke, done, tmp_path):
 def test_evaluate_has_the_same_gates(invoke, done, tmp_path):
     out, _ = done
     run = shutil.copytree(out / "kmeans-0", tmp_path / "run")
-    assert invoke("evaluate", run, "--gate", "coverage>=50%", "--gate", "log-likelihood>=-1000").code == 0
+    held = invoke("evaluate", run, "--gate", "coverage>=50%", "--gate", "log-likelihood>=-1000")
+    assert held.code == 0
+    assert "coverage>=0.5 holds: coverage is 0." in held.err
+    assert "log-likelihood>=-1000 holds: log-likelihood is" in held.err
     failed = invoke("evaluate", run, "--gate", "coverage>1")
     assert (failed.code, "coverage>1" in failed.error) == (7, True)
     unknown = invoke("evaluate", run, "--gate", "beauty>=1")

@@ -158,7 +158,19 @@ def test_models_and_data_that_do_not_exist_have_neighbours(invoke: Invoke, tmp_p
 def test_data_that_are_not_binary_come_with_the_option_to_give(invoke: Invoke, tmp_path: Path) -> None:
     outcome = invoke("fit", "rbm", "digits", "--out", tmp_path / "run")
     assert outcome.code == 3
-    assert outcome.error.endswith("on the command line, --set binarise=threshold")
+    assert outcome.error.endswith("on the command line, --set binarise=threshold or --set visible=gaussian")
+
+
+def test_a_target_that_the_model_does_not_learn_is_said_at_the_start(invoke: Invoke, tmp_path: Path) -> None:
+    table = tmp_path / "people.csv"
+    table.write_text("\n".join(["age,churn", *(f"{20 + k % 40}.5,{'yes' if k % 3 else 'no'}" for k in range(120))]))
+    for words, learned in ((["mixture"], "naive-bayes"), (["gan", "--set", "epochs=1"], "--set labels=true")):
+        out = tmp_path / words[0]
+        outcome = invoke("fit", *words, table, "--target", "churn", "--out", out)
+        assert outcome.code == 0
+        assert f"not churn, which draws then lack; {learned} learns it too" in outcome.err
+    outcome = invoke("fit", "naive-bayes", table, "--target", "churn", "--out", tmp_path / "nb")
+    assert "churn, which" not in outcome.err
 
 
 def test_a_classifier_without_labels_comes_with_the_option_to_give(invoke: Invoke, tmp_path: Path) -> None:

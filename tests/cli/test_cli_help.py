@@ -85,9 +85,7 @@ def test_help_is_fast(environment: dict[str, str]) -> None:
     spent = []
     for _ in range(3):
         before, begun = os.times(), time.monotonic()
-        subprocess.run(
-            [sys.executable, "-m", "reverie", "--help"], env=environment, check=True, capture_output=True
-        )
+        subprocess.run([sys.executable, "-m", "reverie", "--help"], env=environment, check=True, capture_output=True)
         after = os.times()
         children = after.children_user + after.children_system - before.children_user - before.children_system
         spent.append(min(children, time.monotonic() - begun))

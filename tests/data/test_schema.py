@@ -285,6 +285,25 @@ def test_only_tables_have_columns(tmp_path: Path) -> None:
 # Refusing ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("form", "advice"),
+    [
+        ("{},5", "numbers with a comma, which must have a point"),
+        ("1.{:03d},25", "numbers with a comma"),
+        ("{}%", "leave that out"),
+        ("€ {}", "leave that out"),
+    ],
+)
+def test_numbers_that_are_written_otherwise_are_told_from_words(tmp_path: Path, form: str, advice: str) -> None:
+    """A decimal comma, a percent sign, a currency: what to change in the file, instead of talk about categories."""
+    path = tmp_path / "a.csv"
+    path.write_text("\n".join(["a;b", *(f"{k};{form.format(k)}" for k in range(1, 60))]), encoding="utf-8")
+    assert "categories" not in refused(path, "a column of words, 'b', such as", advice)
+    rows = [f"{k};{k if k > 3 else form.format(k)}" for k in range(1, 60)]
+    path.write_text("\n".join(["a;b", *rows]), encoding="utf-8")
+    refused(path, "is not a finite number:", advice)
+
+
 @pytest.mark.parametrize("ending", [".csv", ".parquet"])
 def test_words_that_are_no_categories_are_refused_with_advice(tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"a{ending}"

@@ -94,7 +94,7 @@ def compare(
     page = _written(comparison)
     _show(output, comparison, page)
     if asked:
-        _hold(comparison, asked)
+        _hold(output, comparison, asked)
     output.result(**comparison.as_dict(), page=str(page), figures=str(comparison.out / "compare.json"))
 
 
@@ -271,7 +271,7 @@ def _said(mean: Mean | None) -> str:
     return "" if mean is None else f"{mean}" + (" s" if mean.unit == "seconds" else "")
 
 
-def _hold(comparison: Comparison, asked: Sequence[Any]) -> None:
+def _hold(output: Output, comparison: Comparison, asked: Sequence[Any]) -> None:
     """Hold the test figures of the chosen model against the gates."""
     from reverie.errors import GateFailedError
     from reverie.evidence import gates
@@ -279,4 +279,6 @@ def _hold(comparison: Comparison, asked: Sequence[Any]) -> None:
     best = next((one for one in comparison.outcome.standings if one.place == 1), None)
     if best is None:
         raise GateFailedError(f"--gate {asked[0]}: no model could be chosen")
-    gates.hold(asked, {name: mean.value for name, mean in best.test.items()}, f"{best.name} on test examples")
+    values = {name: mean.value for name, mean in best.test.items()}
+    for text in gates.hold(asked, values, f"{best.name} on test examples"):
+        output.note(text)

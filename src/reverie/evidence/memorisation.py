@@ -487,13 +487,13 @@ def _fisher(mine: Tensor, theirs: Tensor, method: str, space: str, rng: Random) 
 
 
 def _copied(draws: Estimate, q: float, difference: tuple[float, float], error: float) -> Estimate | None:
-    """c = (s − q)/(1 − q), q held fixed in the denominator."""
+    """c = (s − q)/(1 − q), q held fixed in the denominator; fewer than honest draws have is no share below nothing."""
     if q >= 1:
         return None
-    low, high = (d / (1 - q) for d in difference)
-    value, method = (draws.value - q) / (1 - q), f"{draws.method}: in excess of honest draws"
+    value, low, high = (min(max(d / (1 - q), 0.0), 1.0) for d in (draws.value - q, *difference))
+    method = f"{draws.method}: in excess of honest draws"
     return Estimate(
-        value, low, min(high, 1.0), error / (1 - q), "estimate", method, draws.base_measure, draws.n, "share of draws"
+        value, low, high, error / (1 - q), "estimate", method, draws.base_measure, draws.n, "share of draws"
     )
 
 

@@ -111,10 +111,16 @@ class Usefulness:
             return "Real examples teach no more than shuffled ones here, so that nothing can be said of the draws."
         best = max((one for one in self.lessons if one.kept), key=lambda one: one.real.value)
         return (
-            f"Draws teach {self.kept:.0%} of what as many real examples teach; the {best.learner} on {best.target}: "
-            f"{best.synthetic.value:.3g} from draws, {best.real.value:.3g} from real examples, "
+            f"Draws teach {self.kept:.0%} of what as many real examples teach{self._over}; the {best.learner} on "
+            f"{best.target}: {best.synthetic.value:.3g} from draws, {best.real.value:.3g} from real examples, "
             f"{best.shuffled.value:.3g} from shuffled ones ({best.real.unit})."
         )
+
+    @property
+    def _over(self) -> str:
+        """Of how many lessons that is the mean, where it is one."""
+        known = sum(one.kept is not None for one in self.lessons)
+        return f" (mean of {known} lessons)" if known > 1 else ""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

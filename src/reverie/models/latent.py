@@ -386,6 +386,7 @@ class LatentModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Latent):
             f"From the code of one training example to that of another, in a straight line{told}.",
             self._returned(self._means(codes.flatten(0, 1), label), mean=True),
             columns=STEPS,
+            rows=tuple(f"walk {k + 1}" for k in range(n)),
         )
 
 

@@ -60,7 +60,6 @@ def chart(rows: Sequence[Row], *, what: str) -> Markup:
     kept = [row for row in rows if row.measurable and math.isfinite(row.place(row.draws.value))]
     height = _TOP + _ROW * len(kept) + _BOTTOM
     parts = [
-        f"<line class='rule' x1='{x:g}' y1='{_TOP - 4}' x2='{x:g}' y2='{height}'/>"
         f"<text class='tick' x='{x:g}' y='11' text-anchor='middle'>{text}</text>"
         for x, text in ((_FLOOR, "floor"), (_CEILING, "ceiling"))
     ]
@@ -87,20 +86,23 @@ def interval(estimate: Estimate) -> str:
 
 
 def _row(row: Row, top: float) -> str:
-    """Name and value, a track from floor to ceiling, a tick for each floor, and the draws' dot with its interval."""
+    """Name and value; below, a track between marks of floor and ceiling, a tick for each floor, and the draws' dot with
+    its interval."""
     y, own = top + 25, row.draws
     low, high, at = (_across(row.place(v)) for v in (own.low, own.high, own.value))
     ticks = [
         f"<line class='axis' x1='{x:g}' y1='{y - 4:g}' x2='{x:g}' y2='{y + 4:g}'/>"
         for x in (_across(row.place(e.value)) for e in row.floors.values())
     ]
+    marks = [
+        f"<line class='rule' x1='{x:g}' y1='{y - 7:g}' x2='{x:g}' y2='{y + 7:g}'/>" for x in (_FLOOR, _CEILING)
+    ]
     beside = ", ".join(f"{name} {shown(e)}" for name, e in (("training examples", row.ceiling), *row.floors.items()))
     title = escape(f"{row.name}: draws {interval(own)}; {beside}")
     return (
         f"<g><text class='name' x='{_LEFT:g}' y='{top + 12:g}'>{escape(row.name)}</text>"
         f"<text class='name value' x='{_RIGHT:g}' y='{top + 12:g}'>{shown(own)}</text>"
-        f"<line class='grid' x1='{_FLOOR:g}' y1='{y:g}' x2='{_CEILING:g}' y2='{y:g}'/>{''.join(ticks)}"
-        f"<line class='axis' x1='{_CEILING:g}' y1='{y - 6:g}' x2='{_CEILING:g}' y2='{y + 6:g}'/>"
+        f"<line class='grid' x1='{_FLOOR:g}' y1='{y:g}' x2='{_CEILING:g}' y2='{y:g}'/>{''.join(marks + ticks)}"
         f"<line class='whisker s0' x1='{min(low, high):g}' y1='{y:g}' x2='{max(low, high):g}' y2='{y:g}'/>"
         f"<circle class='dot s0' cx='{at:g}' cy='{y:g}' r='4.5'/><title>{title}</title></g>"
     )
