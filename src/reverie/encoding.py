@@ -643,6 +643,11 @@ def _totals(unit: Unit, parts: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
     return total, weight
 
 
+def unlabelled(y: Iterable[Any]) -> NDArray[np.bool_]:
+    """Where a label is missing, NaN or None: (n,)."""
+    return np.array([label is None or label != label for label in y], bool)
+
+
 def called(names: Sequence[str], most: int = 12) -> str:
     """``column site``, or ``columns 3, 7 and 9``, the first of them where they are many."""
     if len(names) > most:

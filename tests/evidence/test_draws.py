@@ -80,7 +80,7 @@ def test_next_symbols_are_foretold_from_drawn_sequences(monkeypatch):
     monkeypatch.setattr(draws, "power", lambda *arguments, **options: ())
     for drawn, low, high in ((chains(400), 0.9, 1.1), (shuffled(train, 400, Random(0, "shuffled")), -0.1, 0.2)):
         model = Sampler(drawn)
-        model.sequences = True
+        model.sequences, model.visible = True, "categorical"
         found = judge(model, {"train": train, "test": test}, {"train": None, "test": None}, most=400)
         assert low < found.usefulness.kept < high
         assert "on the next symbol" in found.usefulness.verdict
@@ -141,14 +141,17 @@ def test_evidence_comes_back_from_json_and_old_evidence_is_read(digits, monkeypa
 
 def test_the_least_that_is_caught_is_said():
     rng = np.random.default_rng(0)
-    rows = [rng.normal(size=(n, 3)) for n in (80, 60, 60)]
+    rows = [rng.normal(size=(n, 3)) for n in (600, 200, 200)]
     found = judge(
         Sampler(rows[2]), {"train": rows[0], "test": rows[1]}, {"train": None, "test": None}, About(table=True)
     )
     assert {c.defect for c in found.power} == {"dropped mode", "repeated example", "shifted column"}
-    assert verdict.caught(found).startswith(
-        ("Planted in real examples, the least that such tests catch is: ", "They do")
-    )
+    assert {c.n for c in found.power} == {found.resemblance.n} == {200}
+    copies, shift = found.power[1:]
+    assert 1 / 32 < copies.strength < 1
+    assert 1 / 8 < shift.strength < 1  # three standard errors of a difference of means are 0.3
+    said = f"{copies.strength:.0%} repeated copies, a column shifted by {shift.strength:g} standard deviations."
+    assert said in verdict.caught(found)
     assert len(found.usefulness.lessons) == 3
 
 
@@ -158,6 +161,15 @@ def test_without_draws_or_examples_there_is_nothing_to_judge():
     assert judge(object(), {"train": x, "test": x}, none) is None
     assert judge(Sampler(x), {"train": x, "test": x[:9]}, none) is None
     assert judge(Sampler(x), {"train": x, "test": x}, none, most=0) is None
+
+
+def test_a_label_that_is_not_among_as_many_rows_as_there_are_draws_is_not_foretold():
+    rng, y = np.random.default_rng(0), np.zeros(5_000, bool)
+    y[Random(0, "draws/learned from").permutation(5_000)[-1]] = True
+    x = rng.normal(size=(5_000, 2))
+    model = Sampler(x[:500], y[:500])
+    found = judge(model, {"train": x, "test": x[:50]}, {"train": y, "test": y[:50]}, plant=False)
+    assert found.usefulness is None
 
 
 def test_a_part_is_missing_by_fishers_exact_test():
@@ -291,6 +303,12 @@ def test_a_planted_defect_says_what_its_strength_is_of():
         "copies, pixels blurred by 12%, a column shifted by 0.03 standard deviations."
     )
     assert "a mode that is dropped altogether, 6% repeated" in power(1.0, 1 / 16, 1 / 8, 1 / 32)
+    assert "No mode could be dropped" not in power(None, 1 / 16, 1 / 8, 1 / 32)
+    none = type("Drawn", (), {"power": (Caught("shifted column", 1 / 4, "", 100, 3),)})()
+    assert verdict.caught(none) == (
+        "Planted in real examples, the least that such tests catch is: a column shifted by 0.25 standard deviations. "
+        "No mode could be dropped: too few real examples lie outside any."
+    )
     assert power(None, 1 / 16, 1 / 8, None).endswith(
         "They do not catch a mode that is dropped altogether or a column shifted by a standard deviation, planted in "
         "real examples."

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
+from reverie import HMM
+from reverie.data.sequences import objects
 from reverie.evidence import foretelling
+from reverie.evidence.draws import judge
 from reverie.evidence.foretelling import EXPLAINED_STEPS, STEPS, next_steps, pixels
 from reverie.evidence.references import shuffled
 from reverie.evidence.utility import EXPLAINED, SHARE
@@ -66,7 +70,7 @@ def test_honest_draws_keep_all_and_shuffled_ones_nothing(what):
     assert nothing.kept < 0.1
     between = np.concatenate([draws[:60], shuffled(train, 240, Random(1, "test"))])
     assert nothing.kept + 0.1 < ask(train, between, test).kept < 0.9
-    assert honest.verdict.startswith(f"Draws teach {honest.kept:.0%} of what as many real examples teach; the ")
+    assert honest.verdict.startswith(f"Draws teach {honest.kept:.0%} of what as many real examples teach")
     assert json.loads(json.dumps(honest.as_dict()))["rows"] == 300
 
 
@@ -106,6 +110,69 @@ def test_ridge_is_that_of_scikit_learn():
     y = rng.normal(size=(80, 2))
     peer = Ridge(alpha=1e-3 * 80).fit(x, y)
     assert foretelling._ridge(x, y, asked) == pytest.approx(peer.predict(asked), rel=1e-5, abs=1e-5)
+
+
+def walks(rng, n):
+    """Random walks on whole numbers."""
+    return objects([20 + np.cumsum(rng.integers(-2, 3, T)) for T in rng.integers(8, 15, n)])
+
+
+@pytest.mark.parametrize(
+    ("visible", "unit"), [("integer", EXPLAINED_STEPS), ("gaussian", EXPLAINED_STEPS), (None, STEPS)]
+)
+def test_whole_numbers_are_what_the_model_takes_them_for(visible, unit):
+    rng = np.random.default_rng(0)
+    train, test = walks(rng, 100), walks(rng, 20)
+    model = HMM(3, visible=visible, epochs=5, restarts=1, device="cpu").fit(train)
+    found = judge(model, {"train": train, "test": test}, {"train": None, "test": None}, plant=False).usefulness
+    assert [one.real.unit for one in found.lessons] == [unit]
+
+
+def test_codes_are_symbols_whatever_they_come_in():
+    rng = np.random.default_rng(0)
+    sets = [words(rng, 100) for _ in range(3)]
+    columns = [objects([s.astype(float)[:, None] for s in some]) for some in sets]
+    found, same = next_steps(*columns, kinds="categorical"), next_steps(*sets)
+    assert found.lessons == same.lessons
+    for some in columns:  # a gap is no symbol, and no answer
+        for s in some:
+            s[rng.uniform(size=s.shape) < 0.1] = np.nan
+    assert 0.8 < next_steps(*columns, kinds="categorical").kept < 1.2
+    mixed = [
+        objects([np.concatenate([w, w > 0, rng.integers(0, 4, (len(w), 1))], 1) for w in waves(rng, 50)]) for _ in sets
+    ]
+    kinds = ("gaussian",) * 3 + ("bernoulli",) * 3 + ("categorical",)
+    assert [one.target for one in next_steps(*mixed, kinds=kinds).lessons] == [
+        f"the next step's column {k}" for k in range(1, 7)
+    ]
+
+
+def test_what_nobody_has_seen_is_never_right():
+    rng = np.random.default_rng(0)
+    strange = objects([s + 50 for s in words(rng, 100)])
+    found = next_steps(words(rng, 100), strange, objects([np.concatenate([s, s + 50]) for s in words(rng, 100)]))
+    assert found.lessons[0].synthetic.value == 0
+    assert found.lessons[0].real.value > 0.1
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(20, 3), (3, 20), (7, 7)])
+def test_as_many_steps_are_learned_from_draws_as_from_real_sequences(ours, theirs, monkeypatch):
+    given = {}
+    monkeypatch.setattr(foretelling, "_symbols", lambda sources, *rest: given.update(sources) or [])
+    rng = np.random.default_rng(0)
+    train, draws = (objects([rng.integers(0, 5, T) for _ in range(30)]) for T in (ours, theirs))
+    next_steps(train, draws, train)
+    counts = {name: sum(len(s) - 1 for s in some) for name, some in given.items()}
+    assert counts["real"] == counts["synthetic"] == 30 * (min(ours, theirs) - 1)
+    pairs = {pair for s in draws for pair in pairwise(s)}
+    assert {pair for s in given["synthetic"] for pair in pairwise(s)} <= pairs  # beginnings, nothing put together
+
+
+def test_all_test_sequences_are_asked_about():
+    """However few there are to learn from: to ask of more costs nothing, and errors are smaller."""
+    rng = np.random.default_rng(0)
+    found = next_steps(words(rng, 300), words(rng, 40), words(rng, 200))
+    assert (found.rows, found.lessons[0].real.n) == (40, 200)
 
 
 def test_the_longest_context_seen_five_times_answers():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,8 +17,10 @@ from reverie import HMM, RBM, KMeans, Mixture, data
 from reverie.data.sequences import objects
 from reverie.errors import DataError
 from reverie.evidence import gaps as page
-from reverie.evidence import gates, named
-from reverie.evidence.gaps import LOG, SCORE, SQUARED, WRONG, commonest, completions, gaps, kernel_score, nearest
+from reverie.evidence import gates, named, rivals
+from reverie.evidence.gaps import LEAST, LOG, SCORE, SQUARED, WRONG, commonest, completions, gaps, kernel_score
+from reverie.evidence.hiding import HIDDEN, LOWER, MIDDLE
+from reverie.evidence.rivals import nearest
 from reverie.evidence.summary import Evidence
 from reverie.random import Random
 
@@ -65,7 +68,7 @@ def hide_not_the_first(monkeypatch):
         hide[::2, 1] = hide[1::2, 2] = True
         return [("", "one of the last two", hide)]
 
-    monkeypatch.setattr(page, "_patterns", pattern)
+    monkeypatch.setattr(page, "patterns", pattern)
 
 
 def of(model, x, train, **more):
@@ -150,6 +153,17 @@ def test_the_floor_is_what_independent_columns_get(plain):
     assert found.model.value == pytest.approx(expected, abs=4 * found.model.stderr)
 
 
+@pytest.mark.parametrize("together", [False, True])
+def test_numbers_count_in_their_column_s_scale_and_pixels_in_one_for_all(together):
+    """Half of the pixels have a standard deviation of 7, half of 1: σ/√π is left of each, by its own σ or by 5."""
+    rng, widths = np.random.default_rng(0), np.repeat([1.0, 7.0], 6).reshape(3, 4)
+    train, x = (rng.normal(size=(n, 3, 4)) * widths for n in (4000, 500))
+    found = of(Watcher(), x, train, images=together).measure(SCORE).floor
+    expected = (4 / 5 if together else 1) / math.sqrt(math.pi)
+    assert found.value == pytest.approx(expected, abs=4 * found.stderr)
+    assert 4 * found.stderr < (1 - 4 / 5) / math.sqrt(math.pi)  # so that the two are told apart
+
+
 def test_where_columns_are_independent_no_model_beats_the_floor(plain):
     _, train, kinds = plain
     small = train[:300]
@@ -206,7 +220,7 @@ def test_rows_that_are_equally_near_are_taken_at_random():
 def test_steps_stand_between_their_neighbours():
     x = np.arange(5.0)[:, None]
     np.testing.assert_array_equal(
-        page._around(x, [3, 2], 1), [[np.nan, 0, 1], [0, 1, 2], [1, 2, np.nan], [np.nan, 3, 4], [3, 4, np.nan]]
+        rivals._around(x, [3, 2], 1), [[np.nan, 0, 1], [0, 1, 2], [1, 2, np.nan], [np.nan, 3, 4], [3, 4, np.nan]]
     )
 
 
@@ -253,10 +267,65 @@ def test_the_middle_of_sequences_is_hidden():
 
 
 def test_what_is_missing_already_is_not_scored():
+    """Nor is a training row without an entry a donor of it."""
     x = rows(200, 0)
     x[::2, 1] = np.nan
     found = of(Watcher(), x, x, kinds=KINDS)
-    assert all(math.isfinite(m.model.value) for m in found.measures)
+    assert found.measure(SCORE).nearest.value < found.measure(SCORE).floor.value
+    for m in found.measures:
+        assert all(math.isfinite(one.value) for one in (m.model, m.floor, m.nearest)), m.name
+
+
+def test_what_never_varied_in_training_is_neither_hidden_nor_scored():
+    """Every column but the first four is 0 in training and 1 in the test."""
+    rng = np.random.default_rng(0)
+    train, x = np.zeros((300, 4, 4)), np.ones((60, 4, 4))
+    train[..., :2], x[..., :2] = rng.normal(size=(300, 4, 2)), rng.normal(size=(60, 4, 2))
+    watcher = Watcher()
+    found = of(watcher, x, train, images=True)
+    for shown, share in zip(watcher.shown, (HIDDEN, 1 / 2), strict=True):
+        gone = np.isnan(shown)
+        assert not gone[..., 2:].any()
+        assert (gone.sum((1, 2)) == share * 8).all()
+    for where in (SCORE, f"{SCORE}, {LOWER}"):
+        floor = found.measure(where).floor
+        assert floor.value == pytest.approx(math.sqrt(2 / math.pi), abs=4 * floor.stderr)  # σ by that of all pixels
+
+
+def test_log_p_counts_what_is_hidden_and_nothing_else():
+    """Fair bits have log ½ each; their border is dark in training and lit in the test, and would tell of that alone."""
+    rng = np.random.default_rng(0)
+    train, x = (np.zeros((n, 5, 5), np.uint8) for n in (2000, 100))
+    for some in (train, x):
+        some[:, :, :4] = rng.integers(0, 2, (len(some), 5, 4))
+    x[:, :, 4] = 1
+    model = Mixture(1, visible="bernoulli", epochs=3, device="cpu").fit(train)
+    found = of(model, x, train, images=True)
+    for name in (LOG, f"{LOG}, {LOWER}"):
+        for one in (found.measure(name).model, found.measure(name).floor):
+            assert one.value == pytest.approx(math.log(0.5), abs=0.01)
+
+
+def test_too_few_examples_are_no_figure():
+    """One test sequence in twelve has a middle; of one figure, nothing is known of how sure it is."""
+    rng = np.random.default_rng(0)
+    train, x = (objects([rng.integers(0, 2, T) for T in lengths]) for lengths in ([3] * 30, [2] * 11 + [4]))
+    found = of(HMM(2, epochs=3, device="cpu").fit(train), x, train)
+    assert not any(MIDDLE in m.name for m in found.measures)
+    assert "middle" not in found.verdict
+    numbers = rng.normal(size=(40, 12))
+    numbers[:, 0] = rng.integers(0, 2, 40)
+    found = of(Watcher(), numbers[:12], numbers, kinds=("bernoulli",) + ("gaussian",) * 11)
+    assert {m.name for m in found.measures} == {SCORE, SQUARED}  # the bit is hidden in three rows or so
+    assert all(m.model.n >= LEAST for m in found.measures)
+
+
+def test_a_gain_without_an_error_is_not_sure():
+    """As files may hold that were written before."""
+    found = of(Watcher(), rows(50, 0), rows(50, 1), kinds=KINDS)
+    first = found.measures[0]
+    alone = replace(first.gain, value=0.2, low=0.2, high=0.2, stderr=None)
+    assert "not to be told from" in replace(found, measures=(replace(first, gain=alone),)).verdict
 
 
 @pytest.mark.parametrize("family", ["mixture", "rbm", "hmm"])
@@ -374,7 +443,21 @@ def test_a_model_that_fails_says_why():
 
     found = of(Broken(), rows(50, 0), rows(50, 1))
     assert found.measures == ()
-    assert found.verdict == "Gaps could not be filled: too far to be squared."
+    assert found.verdict == "Gaps could not be filled: too far to be squared (a quarter of the entries, at random)."
+
+
+def test_what_was_found_before_a_failure_is_kept():
+    class Tired(Watcher):
+        def impute(self, x, *, seed=None):
+            if self.shown:
+                raise DataError("too far to be squared")
+            return super().impute(x, seed=seed)
+
+    x = np.random.default_rng(0).normal(size=(30, 5, 4))
+    found = of(Tired(), x, x, images=True)
+    assert [m.name for m in found.measures] == [SCORE, SQUARED]
+    assert found.verdict.startswith("Imputation score: ")
+    assert found.verdict.endswith("Others could not be filled: too far to be squared (the lower half of every image).")
 
 
 # Evidence -------------------------------------------------------------------------------------------------------------

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from reverie.errors import UsageError
-from reverie.evidence.power import STRENGTHS, _blurred, power
+from reverie.evidence import power as planting
+from reverie.evidence.power import DROPPED, STRENGTHS, _blurred, _Tests, power
+from reverie.evidence.resemblance import resemblance
 from reverie.evidence.spaces import Columns
 
 
@@ -32,9 +35,21 @@ def modes(n, seed=0):
 
 
 def found(n, labels=True):
-    x, y = modes(2 * n)
+    x, y = modes(3 * n)
     space = Columns(None, x)
-    return {c.defect: c for c in power(x[:n], x[n:], space, y[:n] if labels else None, classifier=Means)}
+    return {c.defect: c for c in power(x[n:], x[:n], space, y[n:] if labels else None, classifier=Means)}
+
+
+class Counted(Columns):
+    """Columns that remember how many examples they were shown each time."""
+
+    def __init__(self, train):
+        super().__init__(None, train)
+        self.sizes = []
+
+    def __call__(self, x):
+        self.sizes.append(len(x))
+        return super().__call__(x)
 
 
 def test_more_examples_show_smaller_defects():
@@ -60,7 +75,7 @@ def test_images_are_blurred_and_progress_is_told():
     rng, told = np.random.default_rng(0), []
     x = rng.integers(0, 2, (120, 4, 4)).astype(float)
     caught = power(
-        x[:60], x[60:], Columns(None, x), None, True, classifier=Means, report=lambda *what: told.append(what)
+        x[40:], x[:40], Columns(None, x), None, True, classifier=Means, report=lambda *what: told.append(what)
     )
     assert [c.defect for c in caught] == ["dropped mode", "repeated example", "blurred pixels", "shifted column"]
     assert told == [(c.defect, k, 4) for k, c in enumerate(caught)]
@@ -77,3 +92,49 @@ def test_few_examples_are_refused():
     x = np.zeros((9, 2))
     with pytest.raises(UsageError, match="9 examples are too few"):
         power(x, x, Columns(None, x))
+
+
+@pytest.mark.parametrize(
+    ("size", "rare", "dropped"),
+    [
+        (100, 0, "one bin"),  # a single label is no mode
+        (100, 3, "label 1, which has 0.1%"),  # the other leaves too few
+        (100, 150, "label 0, which has 95.0%"),  # of which six sets hold fewer than one set
+        (10, 12, "label 0, which has 99.6%"),
+    ],
+)
+def test_a_mode_is_dropped_outside_which_there_are_enough(size, rare, dropped):
+    """And no set of spoiled examples is smaller than it is said to be."""
+    rng, y = np.random.default_rng(0), np.arange(3_000) < rare
+    x = rng.normal(size=(3_000, 2)) + 4 * y[:, None]
+    space = Counted(x)
+    caught = power(x, rng.normal(size=(size, 2)), space, y.astype(int), classifier=Means)
+    assert min(space.sizes) == size
+    assert caught[0].defect == DROPPED
+    assert caught[0].of.startswith(dropped)
+    assert (rare == 150) <= (caught[0].strength is not None)  # without its 95% nothing is left that looks like data
+    assert rare != 3 or caught[0].strength is None
+
+
+def test_no_mode_is_dropped_where_none_leaves_enough():
+    x, y = modes(60)
+    assert [c.defect for c in power(x, x, Columns(None, x), y, classifier=Means)] == [
+        "repeated example",
+        "shifted column",
+    ]
+
+
+def test_the_tests_are_those_of_resemblance_at_their_level(monkeypatch):
+    x, _ = modes(300)
+    alike = resemblance(x[:100], x[100:200], x[200:], Columns(None, x))
+    tests = _Tests(Columns(None, x), x[:100], x[100:110], 0, None)
+    assert set(tests.of(x[100:], 0)) == {score.name for score in alike.scores if score.p is not None}
+    p = {}
+    for name in ("bins", "two_sample", "maximum_mean_discrepancy"):
+        monkeypatch.setattr(planting, name, lambda *_, name=name, **__: SimpleNamespace(p=p[name]))
+        p[name] = 0.017
+    assert not tests.tell(x[100:], 0)
+    for name in p:
+        p[name] = 0.016  # a third of 5%, and one of them is enough
+        assert tests.tell(x[100:], 0)
+        p[name] = 0.017

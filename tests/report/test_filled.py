@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from reverie import report
-from reverie.evidence.gaps import LOWER, SCORE
+from reverie.cli.output import Output
+from reverie.cli.runs import gaps_table
+from reverie.errors import DataError
+from reverie.evidence.gaps import SCORE
+from reverie.evidence.hiding import LOWER
 from reverie.report import gaps
 from reverie.report.seen import look
 
@@ -25,6 +31,40 @@ def test_a_run_that_was_judged_before_has_a_page_without(digits, monkeypatch):
     evidence = digits.evidence()
     monkeypatch.setattr(type(digits), "evidence", lambda run: type(evidence)(evidence.figures, "so so", evidence.model))
     assert '<section id="gaps">' not in report.build(digits)
+
+
+@pytest.fixture
+def failed(digits):
+    """Evidence of a model that could not fill gaps."""
+    evidence = digits.evidence()
+    return replace(evidence, gaps=replace(evidence.gaps, measures=(), failed="too far to be squared"))
+
+
+def test_a_failure_is_said_on_the_page(digits, failed, monkeypatch):
+    monkeypatch.setattr(type(digits), "evidence", lambda run: failed)
+    page = report.build(digits)
+    section = page[page.index('<section id="gaps">') :].split("</section>")[0]
+    assert "Gaps could not be filled: too far to be squared." in section
+    assert "<table" not in section
+    assert "were hidden" not in section
+
+
+def test_a_failure_is_said_on_the_command_line(failed, capsys):
+    gaps_table(Output(as_json=False), failed.gaps)
+    said = capsys.readouterr().out
+    assert "Gaps could not be filled: too far to be squared." in said
+    assert "columns alone" not in said
+
+
+def test_a_picture_that_fails_leaves_a_page_that_says_so(digits, monkeypatch):
+    def impute(self, x, **more):
+        raise DataError("too far to be squared")
+
+    monkeypatch.setattr(type(digits.model()), "impute", impute)
+    page = report.build(digits)
+    assert "Gaps in images could not be filled, so the page has no picture of that (too far to be squared)." in page
+    assert f"Gaps filled: {LOWER}" not in page
+    assert '<section id="gaps">' in page  # the figures are those of before
 
 
 def test_the_upper_half_is_kept_and_the_lower_one_drawn(digits):

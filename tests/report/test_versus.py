@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -15,6 +16,7 @@ from reverie import NaiveBayes
 from reverie.report import charts
 from reverie.report import versus as pages
 from reverie.versus import Plan, fight, show
+from reverie.versus.abilities import NOT_FINITE
 
 IRIS, SPECIES = load_iris(return_X_y=True)
 NAMES = np.array(["setosa", "versicolor", "<b>virginica"])
@@ -82,6 +84,13 @@ def test_it_says_what_was_found(page, plane):
     for one in curves.intervals("error", "generative, regularised"):
         assert pages.words.number(one.mean, 3) in page
     assert f"{pages.words.number(abilities.filling[0].model.mean, 3)} (" in page
+
+
+def test_what_the_figures_leave_out_is_said(plane):
+    curves, abilities = plane
+    said = pages.build(subject(), curves, replace(abilities, left_out={NOT_FINITE: 2}))
+    assert "In 2 splits draws were not finite, and the figures leave that out." in said
+    assert "splits draws were not finite" not in pages.build(subject(), curves, abilities)
 
 
 def test_the_map_has_both_boundaries(page):

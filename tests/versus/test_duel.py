@@ -12,7 +12,7 @@ from sklearn.datasets import load_iris
 from reverie import HMM, RBM, Mixture, NaiveBayes
 from reverie.errors import DataError, UsageError
 from reverie.versus import Plan, fight, show
-from reverie.versus.abilities import COVERED, SHARES, TAUGHT
+from reverie.versus.abilities import COVERED, NOT_FILLED, NOT_FINITE, SHARES, TAUGHT
 from reverie.versus.duel import CONTENDERS, METRICS, Interval, crossover, interval, split
 from reverie.versus.twins import STRENGTHS
 
@@ -245,6 +245,31 @@ def test_abilities_are_measured(curves):
     assert all(o.generative.mean > 0.7 for o in found.oddities)
     assert found.map is None
     assert found.as_dict()["missing"]["shares"] == list(SHARES)
+
+
+def test_splits_without_finite_draws_or_filled_gaps_are_counted(curves, monkeypatch):
+    """Else a model that diverges in some splits would look better than it is."""
+    whole = show(curves, NaiveBayes(device="cpu"))
+    assert whole.left_out == {}
+    assert whole.warnings == []
+
+    def refuse(x, **more):
+        raise DataError("too far")
+
+    first, second, _ = (trial.generative["regularised"] for trial in curves.trials)
+    draw = second.sample
+    monkeypatch.setattr(second, "sample", lambda n, **more: np.where(np.arange(n)[:, None], draw(n, **more), np.inf))
+    for trial in (first, second):
+        monkeypatch.setattr(trial.models_[0], "impute", refuse, raising=False)
+    found = show(curves, NaiveBayes(device="cpu"))
+    assert found.left_out == {NOT_FINITE: 1, NOT_FILLED: 2}
+    assert found.as_dict()["left_out"] == found.left_out
+    assert found.warnings == [
+        "in 1 split draws were not finite, and the figures leave that out",
+        "in 2 splits gaps could not be filled, and the figures leave that out",
+    ]
+    assert [d.what for d in found.drawing] == [COVERED, TAUGHT]
+    assert found.drawing[0].model != whole.drawing[0].model
 
 
 def test_draws_of_the_true_model_are_as_good_as_its_rows():

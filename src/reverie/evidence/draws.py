@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reverie.encoding import Kind
+from reverie.encoding import Kind, unlabelled
 from reverie.evidence.character import Part, Sharpness, parts, sharpness
 from reverie.evidence.foretelling import next_steps, pixels
 from reverie.evidence.likelihood import Report
@@ -30,8 +30,6 @@ Array = NDArray[Any]
 
 MOST = 2_000
 """Draws, and held-out examples, at most."""
-PLANTED = 1_000
-"""Examples among which defects are planted, at most: a search for the least that is caught takes many tests."""
 ENOUGH = 500
 """Draws, where there are fewer held-out examples than this: more of them cost little, and show copies sooner."""
 SPACE = 0
@@ -98,7 +96,7 @@ def judge(
     Args:
         model: fitted.
         splits: ``train`` and others by name, examples (n, …), or objects (n,) for sequences.
-        labels: of each split, (n,), where there are any.
+        labels: of each split, (n,), where there are any; NaN or None where one is missing.
         about: what else is known of the data.
         most: draws, and held-out examples, at most.
         report: called with what is done, how far it is, and how far it goes.
@@ -111,29 +109,31 @@ def judge(
     seed, n = model.seed, min(most, max(ENOUGH, len(splits[split])))
     if report:
         report("drawing", 0, 1)
-    drawn, drawn_y = labelled(model, n, labels["train"], seed)
-    some = Random(seed, "draws/held-out").permutation(len(splits[split]))[:most]
     y, held_y = labels["train"], labels.get(split)
+    drawn, drawn_y = labelled(model, n, y, seed)
+    some = Random(seed, "draws/held-out").permutation(len(splits[split]))[:most]
     binary = not model.sequences and meets_bits(model, splits["train"][:most]) and meets_bits(model, splits[split])
     train, real = (as_bits(model, x) if binary else x for x in (splits["train"], splits[split][some]))
-    kinds: Kind | Sequence[Kind] | None = "bernoulli" if binary else about.kinds or _kinds(model)
+    kinds: Kind | Sequence[Kind] | None = "bernoulli" if binary else about.kinds or taken_for(model)
     drawn = drawn if binary or about.kinds is None else as_written(drawn, train, about.kinds)
     images = about.images and not model.sequences and min(train.shape[1:3]) >= _LEAST_SIDE
-    space = space_of(train, y, train.shape[1:] if images else None, kinds, SPACE)
+    # Where some labels are missing, modes and parts are told by what examples look like, so that all of them count.
+    of_all = None if y is None or unlabelled(y).any() else y
+    space = space_of(train, of_all, train.shape[1:] if images else None, kinds, SPACE)
     alike = resemblance(train, real, drawn, space, kinds, seed=seed, most=most, report=report)
     caught: tuple[Caught, ...] = ()
     if plant:
-        caught = power(train, real, space, y, images, min(len(real), len(train), PLANTED), seed=seed, report=report)
+        caught = power(train, real, space, of_all, images, alike.n, seed=seed, report=report)
     drawn = with_gaps(drawn, real)
     # A space that learned from the training examples' labels may hold these nearer to everything than others.
     plain = RandomConvolutions(train, SPACE) if images else space
     copied = memorisation(plain(train), plain(real), plain(drawn), plain.name, seed, report)
     if model.sequences:
-        useful = next_steps(train, drawn, real, seed, report)
+        useful = next_steps(train, drawn, real, kinds, seed, report)
     else:
         all_labels = y, None if held_y is None else held_y[some], drawn_y
         useful = _usefulness((train, real, drawn), all_labels, kinds, images, about, seed, report)
-    where = parts(space(train), space(real), space(drawn), y, space.name, seed)
+    where = parts(space(train), space(real), space(drawn), of_all, space.name, seed)
     return Draws(split, n, alike, copied, useful, caught, where, _sharpness(train, real, drawn, seed, images))
 
 
@@ -159,7 +159,8 @@ def labelled(model: Any, n: int, y: Array | None, seed: int) -> tuple[Array, Arr
     if y is None or hasattr(model, "gibbs_step") or "y" not in inspect.signature(model.sample).parameters:
         x = model.sample(n)
         return x, drawn_labels(model, x, seed) if hasattr(model, "predict_proba") else None
-    chosen = np.asarray(y)[Random(seed, "draws/labels").integers(len(y), n)]
+    known = known_labels(y)
+    chosen = known[Random(seed, "draws/labels").integers(len(known), n)]
     classes, counts = np.unique(chosen, return_counts=True)
     some = [
         model.sample(int(count), y=label, seed=seed + k)
@@ -211,12 +212,18 @@ def as_written(drawn: Array, train: Array, kinds: Sequence[Kind]) -> Array:
     return found
 
 
-def _kinds(model: Any) -> Kind | tuple[Kind, ...] | None:
+def taken_for(model: Any) -> Kind | tuple[Kind, ...] | None:
     """What the model takes the columns for; None where that is pixels, or nothing of the kind."""
     visible = getattr(model, "visible", None)
     known = {"bernoulli", "gaussian", "integer", "categorical"}
     named = (visible,) if isinstance(visible, str) else visible or ()
     return visible if named and set(named) <= known else None
+
+
+def known_labels(y: Array) -> Array:
+    """Labels without those that are missing; out of an array of objects, if it is one: (n,) -> (m,)."""
+    known: Array = np.asarray(y)[~unlabelled(y)]
+    return np.array(known.tolist()) if known.dtype == object else known
 
 
 # What draws teach -----------------------------------------------------------------------------------------------------
@@ -237,14 +244,16 @@ def _usefulness(
 ) -> Usefulness | None:
     """Labels foretold, where draws have any; else pixels, or the columns of a table; of complete rows alone."""
     (train, real, drawn), (y, real_y, drawn_y) = sets, labels
-    if y is not None and real_y is not None and drawn_y is not None:
-        if len(np.unique(y)) < 2:
-            return None
+    if y is not None and real_y is not None and drawn_y is not None and len(known_labels(real_y)) >= LEAST:
         space: Space = Columns(kinds, train, together=images)
+        train, real = train[~unlabelled(y)], real[~unlabelled(real_y)]
+        y, real_y = known_labels(y), known_labels(real_y)
+        # Learners get as many real rows as there are draws; more need no features.
         some = Random(seed, "draws/learned from").permutation(len(train))[: len(drawn)]
-        if len(np.unique(y[some])) > 1:  # learners get as many real rows as there are draws; more need no features
-            train, y = train[some], y[some]
-        return usefulness((space(train), y), (space(drawn), drawn_y), (space(real), real_y), space.name, seed, report)
+        if len(np.unique(y[some])) < 2:
+            return None
+        learned = space(train[some]), y[some]
+        return usefulness(learned, (space(drawn), drawn_y), (space(real), real_y), space.name, seed, report)
     if images:
         return pixels(train, drawn, real, kinds == "bernoulli", seed, report)
     flat = [np.asarray(x, np.float64).reshape(len(x), -1) for x in (train, drawn, real)]

@@ -12,8 +12,10 @@ last two, one or none where longer contexts came less than five times (Katz 1987
 the share of right answers: it says less of rare symbols than a log loss would, but it is what labels and columns are
 told by, too, and no learner is punished beyond measure for a single surprise.
 
-**Sequences of measurements.** Each column of the next step is foretold by ridge regression from the last three steps.
+**Sequences of measurements.** Each column of the next step, numbers and bits, is foretold by ridge regression from the
+last three steps.
 
+Draws and real sequences may differ in length, so what both teach is cut to as many steps to be foretold.
 Steps of one sequence depend on each other, so each sequence has one score, the mean over its steps, and intervals are
 over sequences.
 """
@@ -26,8 +28,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from reverie.encoding import Kind
 from reverie.evidence.likelihood import Report
 from reverie.evidence.references import shuffled
+from reverie.evidence.spaces import kinds_of, numbers_of
 from reverie.evidence.utility import COLUMNS, EXPLAINED, SHARE, Lesson, Usefulness, as_many, lesson, scores
 from reverie.random import Random
 
@@ -94,7 +98,12 @@ def pixels(
 
 
 def next_steps(
-    train: Array, draws: Array, test: Array, seed: int = 0, report: Report | None = None
+    train: Array,
+    draws: Array,
+    test: Array,
+    kinds: Kind | Sequence[Kind] | None = None,
+    seed: int = 0,
+    report: Report | None = None,
 ) -> Usefulness | None:
     """Next symbols or measurements foretold; None with less than ten sequences of two steps or more of a kind.
 
@@ -102,6 +111,7 @@ def next_steps(
         train: real training sequences, objects (l,): symbols (T,) or measurements (T, D).
         draws: the model's, (m,).
         test: held-out ones, (n,).
+        kinds: of the columns of a step, one for all or one for each; None: whole numbers are symbols, others numbers.
         seed: of subsets and shuffles.
         report: called with what is being done, how many steps of it are done, and of how many.
     """
@@ -109,13 +119,19 @@ def next_steps(
     first, second, asked = (_long_enough(some) for some in (train, draws, test))
     if min(map(len, (first, second, asked))) < LEAST:
         return None
-    rows, some, fake = as_many(len(first), len(second), rng)
-    most = max(_MOST_STEPS // rows, _FEWEST_STEPS)
-    real, drawn, asked = (_cut(x, most) for x in (first[some], second[fake], asked[: max(rows, LEAST)]))
-    sources = {"synthetic": drawn, "real": real, "shuffled": shuffled(real, rows, rng)}
-    coded = train[0].ndim == 1 and np.issubdtype(train[0].dtype, np.integer)
-    lessons = (_symbols if coded else _measurements)(sources, asked, rng, report)
-    return Usefulness(tuple(lessons), rows, seed, 1 if coded else _matrix(real[0]).shape[1]) if lessons else None
+    _, some, fake = as_many(len(first), len(second), rng)
+    sets = [_cut(x) for x in (first[some], second[fake], asked)]
+    steps = min(len(_of(x)) for x in sets[:2])
+    real, drawn = (_first_steps(x, steps) for x in sets[:2])
+    sources = {"synthetic": drawn, "real": real, "shuffled": shuffled(real, len(real), rng)}
+    columns = _matrix(real[0]).shape[1]
+    number = numbers_of(kinds, train, columns)
+    if columns == 1 and not number[0]:
+        lessons = _symbols(sources, sets[2], rng, report)
+    else:
+        category = np.array(kinds_of(kinds, columns)) == "categorical"
+        lessons = _measurements(sources, sets[2], np.flatnonzero(~category), rng, report)
+    return Usefulness(tuple(lessons), len(real), seed, columns) if lessons else None
 
 
 # Images ---------------------------------------------------------------------------------------------------------------
@@ -174,9 +190,19 @@ def _long_enough(some: Array) -> Array:
     return found
 
 
-def _cut(some: Array, most: int) -> Array:
+def _cut(some: Array) -> Array:
+    """Sequences of which long ones keep their first steps alone, where there are too many in all."""
+    most = max(_MOST_STEPS // len(some), _FEWEST_STEPS)
     found = np.empty(len(some), dtype=object)
     found[:] = [s[:most] for s in some]
+    return found
+
+
+def _first_steps(some: Array, steps: int) -> Array:
+    """The first sequences, with so many steps to be foretold in all; the last one is cut."""
+    left = steps - np.cumsum([0, *(len(s) - 1 for s in some[:-1])])
+    found = np.empty(int((left > 0).sum()), dtype=object)
+    found[:] = [s[: most + 1] for s, most in zip(some, left, strict=True) if most > 0]
     return found
 
 
@@ -202,14 +228,17 @@ def _symbols(sources: Sources, asked: Array, rng: Random, report: Report | None)
     contexts, truth = _windows(asked, known)
     nexts = _windows(sources["real"], known)[1]
     usual, of = np.bincount(nexts).argmax(), _of(asked)
+
+    def right(told: Any) -> Floats:  # no answer is right about a symbol that training does not know
+        return _by_sequence(((told == truth) & (truth <= len(known))).astype(np.float64), of)
+
     found = {}
     for step, (name, some) in enumerate(sources.items()):
         told = _backed_off(*_windows(some, known), contexts, len(known) + 2)
-        found[name] = _by_sequence((told == truth).astype(np.float64), of)
+        found[name] = right(told)
         if report:
             report("learning from draws", step + 1, len(sources))
-    constant = _by_sequence((truth == usual).astype(np.float64), of)
-    return [lesson("longest known context", "the next symbol", found, constant, "sequences of symbols", STEPS)]
+    return [lesson("longest known context", "the next symbol", found, right(usual), "sequences of symbols", STEPS)]
 
 
 def _windows(some: Array, known: Array) -> tuple[Ints, Ints]:
@@ -218,7 +247,7 @@ def _windows(some: Array, known: Array) -> tuple[Ints, Ints]:
     1, 2, … for known symbols; 0 before the beginning. Any other symbol is the last number, which answers nothing.
     """
     contexts, nexts = [], []
-    for s in some:
+    for s in map(np.ravel, some):
         place = np.searchsorted(known, s).clip(max=len(known) - 1)
         codes = np.where(known[place] == s, place + 1, len(known) + 1)
         padded = np.concatenate([np.zeros(_CONTEXT, np.int64), codes])
@@ -246,8 +275,8 @@ def _backed_off(contexts: Ints, nexts: Ints, asked: Ints, base: int) -> Ints:
     return told
 
 
-def _measurements(sources: Sources, asked: Array, rng: Random, report: Report | None) -> list[Lesson]:
-    """A lesson for each column of sequences of measurements, at most twenty of them."""
+def _measurements(sources: Sources, asked: Array, may: Ints, rng: Random, report: Report | None) -> list[Lesson]:
+    """A lesson for each column that may be foretold, of sequences of measurements, at most twenty of them."""
     steps = np.concatenate([_matrix(s) for s in sources["real"]])
     there = ~np.isnan(steps).all(0)
     columns = steps.shape[1]
@@ -261,7 +290,7 @@ def _measurements(sources: Sources, asked: Array, rng: Random, report: Report | 
 
     inputs, truth = rows(asked)
     of, said = _of(asked), {name: _ridge(*rows(some), inputs) for name, some in sources.items()}
-    wanted = sorted(rng.permutation(columns)[:COLUMNS])
+    wanted = sorted(may[rng.permutation(len(may))[:COLUMNS]])
     found = []
     for step, k in enumerate(wanted):
         spread = _by_sequence(np.square(truth[:, k]), of)

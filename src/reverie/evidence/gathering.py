@@ -178,7 +178,7 @@ def _one_gaussian(model: Any, train: Any, x: Any) -> Estimate:
 
 
 def _errors(model: Any, split: str, train: Any, x: Any, y: Any, protocol: str) -> Iterator[Figure]:
-    """Shares of wrong labels, of those that are known: the model's, and of always giving the commonest training label."""
+    """Shares of wrong labels, of those known: the model's, and that of always giving the commonest training label."""
     train, x, y = train[~unlabelled(train)], x[~unlabelled(y)], y[~unlabelled(y)]
     if not len(y):
         return

@@ -41,7 +41,10 @@ KNOWN = (
     ASKED,
     *gaps.NAMES,
 )
-"""Every name that there is; which of them a piece of evidence has depends on the model and the data."""
+"""Every name that there is; which of them a piece of evidence has depends on the model and the data.
+
+Who asks for the label asked for, or for precision, should ask for coverage, too: draws that are one and the same good
+example of each label get the best of the first two."""
 
 
 def of_draws(draws: Draws) -> dict[str, Estimate]:

@@ -1,11 +1,13 @@
 r"""What the tests could have seen: the smallest planted defect that they catch at this sample size.
 
 "Cannot tell draws from data" says little before one knows what could have been told. Real examples are spoiled in
-one way, more and more, and compared with other real examples until one of two tests, the classifier's or that of bins,
-rejects at 5% for both together, every time of a few. What is stronger is taken to be seen if what is weaker is.
+one way, more and more, and compared with other real examples until one of the tests of
+:mod:`reverie.evidence.resemblance` rejects at the level that it has there (5% for all of them together), every time of
+a few. What is stronger is taken to be seen if what is weaker is.
 
 ==================  ===================================================================================================
-dropped mode        a share of the examples of one mode (a label, or one bin of ten) are replaced by others
+dropped mode        a share of the examples of one mode (a label, or one bin of ten) are replaced by others; not where
+                    no mode leaves enough others
 repeated example    a share of all examples are copies of a single one
 blurred pixels      each pixel moves by a share towards the mean of its 3 × 3 neighbourhood          (images alone)
 shifted column      the column that varies most moves by a part of its standard deviation          (none for sequences)
@@ -26,7 +28,10 @@ from numpy.typing import NDArray
 from reverie.errors import UsageError
 from reverie.evidence.arrays import Features
 from reverie.evidence.bins import bins, nearest, partition
+from reverie.evidence.discrepancy import maximum_mean_discrepancy
+from reverie.evidence.intervals import Test
 from reverie.evidence.likelihood import Report
+from reverie.evidence.resemblance import LEVEL
 from reverie.evidence.spaces import Space
 from reverie.evidence.two_sample import Classifier, two_sample
 from reverie.random import Random
@@ -34,7 +39,7 @@ from reverie.random import Random
 Array = NDArray[Any]
 Spoil = Callable[[Array, float, Random], Array]
 
-LEVEL = 0.05
+DROPPED = "dropped mode"
 STRENGTHS = (1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
 _MODES = 10
 _POOL = 6
@@ -81,29 +86,35 @@ def power(
     classifier: Callable[[], Classifier] | None = None,
     report: Report | None = None,
 ) -> tuple[Caught, ...]:
-    """The smallest defect of each kind that the classifier test or that of bins catches ``repeats`` times of as many.
+    """The smallest defect of each kind that one of the tests catches ``repeats`` times of as many.
 
     Args:
         train: real examples, of which some are spoiled, (n, …).
         held_out: real examples that they are tested against.
         space: where they are compared.
-        labels: of the training examples, (n,); the commonest is the mode to be dropped, else one of ten bins.
+        labels: of the training examples, (n,), which are then the modes; else, or if they are all the same, ten bins.
+            The one to be dropped is the commonest outside which there are as many examples as a set has.
         images: examples are (h, w) or (h, w, channels).
         n: examples of each set; None: as many as there are.
         repeats: samples that each strength is tried on.
         seed: of all that is random.
         classifier: makes one, not fitted; the test's own if None.
         report: called with what is done, how far it is, and how far it goes.
+
+    Raises:
+        UsageError: fewer than ten examples of a set.
     """
     size = min(len(train), len(held_out), n or len(train))
     if size < 10:
         raise UsageError(f"{size} examples are too few to be told from spoiled ones; give 10 or more")
     order = Random(seed, "power").permutation(len(train))
+    mode = _mode(train, order, size, space, labels, seed)
+    spoiled = _POOL * size if mode is None else max(_POOL * size, np.flatnonzero(~mode.inside)[size - 1] + 1)
     # What is spoiled, and what bins are made of: others, if there are enough, since bins flatter what they fit.
-    pool, apart = order[: _POOL * size], order[_POOL * size :][:_LEARNED_FROM]
+    pool, apart = order[:spoiled], order[spoiled:][:_LEARNED_FROM]
     centres = partition(space(train[apart if len(apart) >= size else order[:_LEARNED_FROM]]), size, seed)
     tests = _Tests(space, space(held_out[:size]), centres, seed, classifier)
-    defects = _defects(train[pool], size, space, None if labels is None else np.asarray(labels)[pool], images, seed)
+    defects = _defects(train[pool], size, mode, images)
     found = []
     for done, (name, (spoil, of)) in enumerate(defects.items()):
         if report is not None:
@@ -122,7 +133,7 @@ def power(
 
 @dataclass(frozen=True)
 class _Tests:
-    """The two tests against the same real examples, the cheaper one first."""
+    """The tests against the same real examples."""
 
     space: Space
     real: Array
@@ -131,26 +142,52 @@ class _Tests:
     classifier: Callable[[], Classifier] | None
 
     def tell(self, spoiled: Array, trial: int) -> bool:
-        """Whether one of the two rejects at half the level."""
-        fake, seed = self.space(spoiled), self.seed + trial
-        if bins(self.centres, self.real, fake, seed).p < LEVEL / 2:
-            return True
-        classifier = self.classifier() if self.classifier else None
-        return two_sample(self.real, fake, seed, classifier=classifier).p < LEVEL / 2
+        """Whether one of them rejects at its share of the level."""
+        tests = self.of(self.space(spoiled), self.seed + trial)
+        return any(test().p < LEVEL / len(tests) for test in tests.values())
+
+    def of(self, fake: Array, seed: int) -> dict[str, Callable[[], Test]]:
+        """Each, by the name that its figure has, the cheapest first; they are not done before they are called."""
+        return {
+            "bins that differ": lambda: bins(self.centres, self.real, fake, seed),
+            "two-sample accuracy": lambda: two_sample(
+                self.real, fake, seed, classifier=self.classifier() if self.classifier else None
+            ),
+            "maximum mean discrepancy": lambda: maximum_mean_discrepancy(self.real, fake, seed),
+        }
 
 
-def _defects(
-    train: Array, size: int, space: Space, labels: Array | None, images: bool, seed: int
-) -> dict[str, tuple[Spoil, str]]:
-    """Of each kind, what turns an order of the examples into ``size`` spoiled ones, and what a strength of 1 is."""
-    modes = labels if labels is not None else nearest(space(train), partition(space(train), 20 * _MODES, seed))
+@dataclass(frozen=True)
+class _Mode:
+    """Which of the first examples of an order are of the mode to be dropped, (m,), and what it is."""
+
+    inside: NDArray[np.bool_]
+    of: str
+
+
+def _mode(
+    train: Array, order: NDArray[np.int64], size: int, space: Space, labels: Array | None, seed: int
+) -> _Mode | None:
+    """The commonest mode outside which there are ``size`` examples; None if there is none."""
+    if labels is not None and len(np.unique(labels)) > 1:
+        modes, what = np.asarray(labels)[order], "label {}"
+    else:
+        x = space(train[order[: _POOL * size]])
+        modes, what = nearest(x, partition(x, 20 * _MODES, seed)), "one bin"
     kinds, counts = np.unique(modes, return_counts=True)
-    mode, share = kinds[counts.argmax()], counts.max() / len(train)
-    what = f"label {mode}" if labels is not None else "one bin"
+    most = np.where(len(modes) - counts >= size, counts, 0)
+    if not most.any():
+        return None
+    mode = kinds[most.argmax()]
+    return _Mode(modes == mode, f"{what.format(mode)}, which has {most.max() / len(modes):.1%} of the examples")
+
+
+def _defects(train: Array, size: int, mode: _Mode | None, images: bool) -> dict[str, tuple[Spoil, str]]:
+    """Of each kind, what turns an order of the examples into ``size`` spoiled ones, and what a strength of 1 is."""
 
     def drop(order: Array, strength: float, rng: Random) -> Array:
-        inside = modes[order] == mode
-        keep = ~inside | (rng.uniform((len(order),)).numpy() >= strength)
+        assert mode is not None
+        keep = ~mode.inside[order] | (rng.uniform((len(order),)).numpy() >= strength)
         left: Array = train[order[keep][:size]]
         return left
 
@@ -169,10 +206,8 @@ def _defects(
         rows[:, deviations.argmax()] += strength * deviations.max()
         return rows.reshape(x.shape)
 
-    found: dict[str, tuple[Spoil, str]] = {
-        "dropped mode": (drop, f"{what}, which has {share:.1%} of the examples"),
-        "repeated example": (repeat, "the examples are copies of one"),
-    }
+    found: dict[str, tuple[Spoil, str]] = {} if mode is None else {DROPPED: (drop, mode.of)}
+    found["repeated example"] = repeat, "the examples are copies of one"
     if images:
         found["blurred pixels"] = blur, "the way to the mean of 3 × 3 pixels"
     if train.dtype != object:

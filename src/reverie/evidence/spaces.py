@@ -267,6 +267,16 @@ def kinds_of(kinds: Kind | Sequence[Kind] | None, columns: int) -> tuple[Kind, .
     return tuple(kinds)
 
 
+def numbers_of(kinds: Kind | Sequence[Kind] | None, train: Array, columns: int) -> NDArray[np.bool_]:
+    """Which columns hold numbers, rather than bits or codes: (D,).
+
+    Without kinds all do, but for sequences (objects) of whole numbers, which are codes.
+    """
+    if kinds is None and train.dtype == object and np.asarray(train[0]).dtype.kind in "iu":
+        kinds = "categorical"
+    return ~np.isin(kinds_of(kinds, columns), ("bernoulli", "categorical"))
+
+
 def _rows(x: Array) -> NDArray[np.float64]:
     return np.asarray(x).reshape(len(x), -1).astype(np.float64)
 

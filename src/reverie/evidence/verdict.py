@@ -8,6 +8,7 @@ from reverie.contract import Estimate
 from reverie.evidence.character import Part, Sharpness
 from reverie.evidence.draws import Draws
 from reverie.evidence.memorisation import LEVEL, Memorisation
+from reverie.evidence.power import DROPPED
 from reverie.evidence.resemblance import CEILING, Resemblance, Score
 from reverie.evidence.summary import Figure
 
@@ -18,7 +19,7 @@ LITTLE, NEAR = 0.1, 0.8
 """Precision or coverage that misses its ceiling is a little short if it misses by less than the first, or has come more
 than the second of the way to it from the better floor."""
 PLANTED = {
-    "dropped mode": ("a mode of which {:.0%} is dropped", "a mode that is dropped altogether"),
+    DROPPED: ("a mode of which {:.0%} is dropped", "a mode that is dropped altogether"),
     "repeated example": ("{:.0%} repeated copies", "copies of one example and nothing else"),
     "blurred pixels": ("pixels blurred by {:.0%}", "pixels that are the mean of 3 × 3"),
     "shifted column": ("a column shifted by {:g} standard deviations", "a column shifted by a standard deviation"),
@@ -84,6 +85,8 @@ def caught(draws: Draws) -> str:
     missed = [PLANTED[c.defect][1] for c in draws.power if c.strength is None]
     words = [f"Planted in real examples, the least that such tests catch is: {', '.join(seen)}."] if seen else []
     words += [f"They do not catch {' or '.join(missed)}, planted in real examples."] if missed else []
+    if all(c.defect != DROPPED for c in draws.power):
+        words.append("No mode could be dropped: too few real examples lie outside any.")
     return " ".join(words)
 
 

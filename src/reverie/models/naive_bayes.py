@@ -47,7 +47,7 @@ from torch.nn.functional import one_hot
 from reverie.binary import Binarise
 from reverie.contract import Curve, Estimate, Metrics, Picture, Unit
 from reverie.density import EXACT, DensityModel
-from reverie.encoding import Encoding, Kind, encoding_of
+from reverie.encoding import Encoding, Kind, encoding_of, unlabelled
 from reverie.errors import DataError, UsageError
 from reverie.evidence.likelihood import Report, estimate
 from reverie.learning.expectation_maximisation import Statistics
@@ -407,7 +407,7 @@ def _without_gaps(y: Any) -> tuple[Any, Array]:
         labels = column_or_1d(labels, warn=True)
     if labels.ndim != 1 or labels.dtype.kind not in "fO":
         return labels, np.zeros(len(labels) if labels.ndim else 0, bool)
-    gaps = np.array([label is None or label != label for label in labels], bool)
+    gaps = unlabelled(labels)
     if not gaps.any():
         return labels, gaps
     if gaps.all():

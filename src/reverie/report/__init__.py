@@ -18,7 +18,7 @@ from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 from reverie import contract, files
-from reverie.errors import DataError
+from reverie.errors import DataError, UsageError
 from reverie.evidence.verdict import of_draws
 from reverie.random import Random
 from reverie.report import chains, charts, columns, curves, dreamt, facts, figures, gaps, landscape, pictures, words
@@ -81,7 +81,7 @@ def build(run: Run, *, seed: int = 0) -> str:
         "verdict": _verdict(evidence) if evidence else [],
         "headline": _headline(evidence) if evidence else [],
         "dreamt": dreamt.of(evidence.draws) if evidence and evidence.draws else None,
-        "gaps": gaps.of(evidence.gaps) if evidence and evidence.gaps and evidence.gaps.measures else None,
+        "gaps": gaps.of(evidence.gaps) if evidence and evidence.gaps else None,
         "diagnosis": [words.typeset(text) for text in (model or run.unfitted()).diagnosis(run.history())],
         "figures": figures.rows(evidence) if evidence else [],
         "overview": figures.overview(evidence) if evidence else [],
@@ -98,7 +98,7 @@ def build(run: Run, *, seed: int = 0) -> str:
         if model.sequences:
             context["chain"] = chains.of(model, dataset, seed)
         else:
-            context["look"] = _look(model, dataset, seed)
+            context["look"] = _look(model, dataset, seed, missing)
     return page("page.html").render(context)
 
 
@@ -156,11 +156,12 @@ class Look:
     draws: int
 
 
-def _look(model: Model, dataset: Dataset, seed: int) -> Look:
+def _look(model: Model, dataset: Dataset, seed: int, missing: list[str]) -> Look:
+    """What there is to be seen; what there is not joins what is ``missing``."""
     seen = look(model, dataset, seed)
     found = compare(seen)
     images = dataset.kind == "images"
-    filled = [p for p in (gaps.picture(model, seen, seed) if images else None,) if p]
+    filled = _filled(model, seen, seed, missing) if images else []
     return Look(
         seen=seen,
         hero=_hero(seen) if images else [],
@@ -175,6 +176,16 @@ def _look(model: Model, dataset: Dataset, seed: int) -> Look:
         landscape=landscape.of(model, dataset, seen),
         draws=0 if seen.drawn is None else len(seen.drawn),
     )
+
+
+def _filled(model: Model, seen: Seen, seed: int, missing: list[str]) -> list[contract.Picture]:
+    """Images with a half drawn again, of a model that fills gaps."""
+    try:
+        picture = gaps.picture(model, seen, seed)
+    except (DataError, UsageError) as error:
+        missing.append(f"Gaps in images could not be filled, so the page has no picture of that ({error}).")
+        return []
+    return [picture] if picture else []
 
 
 def _own(model: Model, dataset: Dataset, seed: int) -> list[contract.Picture]:

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reverie import contract
-from reverie.evidence.gaps import COMMONEST, LOG, LOWER, SCORE, SQUARED, WRONG, filled_by, own_steps, with_room
+from reverie.evidence.gaps import COMMONEST, LOG, SCORE, SQUARED, WRONG, filled_by, own_steps
+from reverie.evidence.hiding import LOWER, with_room
 from reverie.report import words
 from reverie.report.between import interval, shown
 
@@ -37,7 +38,8 @@ class Section:
         said: in words.
         n: examples, and ``split``, of which part of the data.
         draws: of each hidden entry.
-        rows: name, meaning, and the cells: the model, the floor, the nearest rows, the gain on the floor.
+        rows: name, meaning, and the cells: the model, the floor, the nearest rows, the gain on the floor; none where
+            the model failed.
     """
 
     said: str
@@ -59,7 +61,11 @@ def _row(m: Measure) -> tuple[str, str, tuple[str, ...]]:
 
 
 def picture(model: Model, seen: Seen, seed: int) -> contract.Picture | None:
-    """Images, what is left of them, and their lower half drawn again; of a model of images that fills gaps."""
+    """Images, what is left of them, and their lower half drawn again; of a model of images that fills gaps.
+
+    Raises:
+        DataError: the model cannot fill these.
+    """
     if not hasattr(model, "impute") or len(model.shape_) not in (2, 3) or model.shape_[0] < 2:
         return None
     raw = with_room(model, seen.raw[:IMAGES], seen.real[:IMAGES]) if seen.binary else seen.raw[:IMAGES]

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from reverie import contract, files
 from reverie.data import Schema
+from reverie.evidence.hiding import HIDDEN
 from reverie.report import charts, page, pictures, words
-from reverie.versus.abilities import HIDDEN, SHARES, Abilities, Map
+from reverie.versus.abilities import SHARES, Abilities, Map
 from reverie.versus.duel import CONFIDENCE, CONTENDERS, METRICS, Curves, Interval, Metric
 from reverie.versus.twins import SETTINGS, STRENGTHS
 
@@ -95,6 +96,7 @@ def build(subject: Subject, curves: Curves, abilities: Abilities) -> str:
         "missing": _missing(abilities),
         "filling": [(f.what, *(_shown(one) for one in (f.model, f.column, f.nearest))) for f in abilities.filling],
         "hidden": f"{HIDDEN:.0%}",
+        "warnings": abilities.warnings,
         "odd": [(o.what, _shown(o.generative, cap=1), _shown(o.discriminative, cap=1)) for o in abilities.oddities],
         "map": None if abilities.map is None else _map(abilities.map, curves.classes, subject.columns),
         "confidence": f"{CONFIDENCE:.0%}",

@@ -16,9 +16,8 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from reverie.classifier import GenerativeClassifier
-from reverie.encoding import Kind
 from reverie.evidence import gaps
-from reverie.evidence.draws import as_bits, drawn_labels, meets_bits
+from reverie.evidence.draws import as_bits, drawn_labels, meets_bits, taken_for
 from reverie.evidence.neighbourhoods import NEIGHBOURS, coverage_of
 from reverie.evidence.references import shuffled, with_gaps
 from reverie.evidence.spaces import Columns
@@ -32,8 +31,6 @@ BEST = "regularised"
 """The strength of the models that are asked."""
 SHARES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9)
 """Of the inputs that are missing."""
-HIDDEN = 0.25
-"""Share of the entries that are hidden, to be filled (:mod:`reverie.evidence.gaps`)."""
 DRAWS = 20
 """Imputations of each, whose mean, or most frequent value, is compared with the truth."""
 MOST_ROWS, MOST_TRIALS, LEFT_OUT, MOST_LEARNED = 500, 10, 5, 1000
@@ -50,6 +47,8 @@ FILLED: dict[str, tuple[str, float]] = {
     gaps.SCORE: ("all columns, score of the draws themselves", 1.0),
 }
 """Figures of filled gaps: what they are called here, and the power that they are raised to."""
+NOT_FINITE, NOT_FILLED = "draws were not finite", "gaps could not be filled"
+"""Why a split is left out of the figures of draws, and of filled gaps."""
 GRID = 80
 """Steps of the map of two columns, either way."""
 
@@ -130,6 +129,8 @@ class Abilities:
         filling: gaps filled.
         oddities: odd rows found.
         map: of two columns.
+        left_out: :data:`NOT_FINITE` or :data:`NOT_FILLED` -> in how many splits that was so, which the figures of
+            draws, or of filled gaps, leave out.
     """
 
     draws: dict[Any, Array]
@@ -138,6 +139,14 @@ class Abilities:
     filling: list[Filling]
     oddities: list[Oddity]
     map: Map | None
+    left_out: dict[str, int]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is left out of the figures, in words."""
+        return [
+            f"in {n} split{'s' * (n > 1)} {why}, and the figures leave that out" for why, n in self.left_out.items()
+        ]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON; the draws, which a seed makes again, are left out."""
@@ -149,6 +158,7 @@ class Abilities:
             "draws": [asdict(one) for one in self.drawing],
             "filling": [asdict(one) for one in self.filling],
             "odd_rows": [asdict(one) for one in self.oddities],
+            "left_out": self.left_out,
         }
 
 
@@ -170,15 +180,17 @@ def show(curves: Curves, model: Model, report: Report | None = None, draws: int 
             report("what p(x, y) can do", done, steps)
 
     drawn = _draws(trials[0].generative[BEST], draws)
-    drawing = _drawing(trials) if drawn else []
+    drawing, strayed = _drawing(trials) if drawn else ([], 0)
     tell(1)
     missing = _missing(trials, curves.classes) if may_lack else {}
     tell(2)
-    filling = _filling(trials) if may_lack else []
+    filling, unfilled = _filling(trials) if may_lack else ([], 0)
     tell(3)
     oddities = [_shuffled(trials), *_unknown_class(trials, model, curves.classes)]
     tell(4)
-    return Abilities(drawn, drawing, missing, filling, oddities, _map(trials[0]) if curves.columns == 2 else None)
+    left_out = {why: n for why, n in ((NOT_FINITE, strayed), (NOT_FILLED, unfilled)) if n}
+    plane = _map(trials[0]) if curves.columns == 2 else None
+    return Abilities(drawn, drawing, missing, filling, oddities, plane, left_out)
 
 
 def _draws(generative: GenerativeClassifier, n: int) -> dict[Any, Array]:
@@ -187,9 +199,10 @@ def _draws(generative: GenerativeClassifier, n: int) -> dict[Any, Array]:
     return {y: generative.sample(n, y=y) for y in generative.classes_.tolist()}
 
 
-def _drawing(trials: Sequence[Trial]) -> list[Drawing]:
-    """Draws of x with a label each, in the place of training rows."""
+def _drawing(trials: Sequence[Trial]) -> tuple[list[Drawing], int]:
+    """Draws of x with a label each, in the place of training rows; and in how many splits they were not finite."""
     found: dict[str, list[tuple[float, float, float]]] = {COVERED: [], TAUGHT: []}
+    strayed = 0
     for seed, trial in enumerate(trials[:LEFT_OUT]):
         generative, rng = trial.generative[BEST], Random(seed, "versus/drawing")
         first = generative.models_[0]
@@ -198,18 +211,21 @@ def _drawing(trials: Sequence[Trial]) -> list[Drawing]:
         some, held = (rng.permutation(len(x))[:MOST_ROWS] for x in (train, test))
         real, y = test[held], trial.y[some]
         n = min(len(some), len(held))
+        if n <= NEIGHBOURS or len(np.unique(y)) < 2:
+            continue
         drawn = generative.sample(len(some), seed=seed)
-        if n <= NEIGHBOURS or len(np.unique(y)) < 2 or not np.isfinite(_real(drawn)).all():
+        if not np.isfinite(_real(drawn)).all():
+            strayed += 1
             continue
         labels = drawn_labels(generative, drawn, seed)
-        space = Columns("bernoulli" if binary else _kinds(first, train), train, together=train.ndim > 2)
+        space = Columns("bernoulli" if binary else taken_for(first), train, together=train.ndim > 2)
         taken = (with_gaps(drawn, real), train[some], shuffled(train, n, rng))
         own, ceiling, floor = (coverage_of(space(real[:n]), space(x[:n])).coverage.value for x in taken)
         found[COVERED].append((own, ceiling, floor))
         sets = ((space(train[some]), y), (space(drawn), labels), (space(real), trial.test_y[held]))
         linear = usefulness(*sets, space.name, seed).lessons[0]
         found[TAUGHT].append((linear.synthetic.value, linear.real.value, linear.commonest.value))
-    return [Drawing(what, *_each(values)) for what, values in found.items() if values]
+    return [Drawing(what, *_each(values)) for what, values in found.items() if values], strayed
 
 
 def _each(rows: Sequence[tuple[float, ...]]) -> Iterator[Interval]:
@@ -234,28 +250,23 @@ def _missing(trials: Sequence[Trial], classes: Sequence[Any]) -> dict[str, list[
     return {name: [interval(np.array(errors)) for errors in row] for name, row in found.items()}
 
 
-def _filling(trials: Sequence[Trial]) -> list[Filling]:
-    """Hidden entries of test rows, filled without their labels by :func:`reverie.evidence.gaps.gaps`."""
+def _filling(trials: Sequence[Trial]) -> tuple[list[Filling], int]:
+    """Hidden entries of test rows, filled without their labels by :func:`reverie.evidence.gaps.gaps`; and in how many
+    splits they could not be."""
     if not trials[0].generative[BEST].joint:
-        return []  # a gap would have to be filled by the model of a class that is not known
+        return [], 0  # a gap would have to be filled by the model of a class that is not known
     found: dict[str, list[tuple[float, ...]]] = {}
+    unfilled = 0
     for trial in trials:
         splits = {"train": trial.x, "test": trial.test_x}
         filled = gaps.gaps(trial.generative[BEST].models_[0], splits, draws=DRAWS, most=MOST_ROWS)
+        unfilled += bool(filled and filled.failed)
         for name, (what, power) in FILLED.items():
             measure = next((m for m in filled.measures if m.name == name), None) if filled else None
             if measure is not None and measure.nearest is not None:
                 each = (measure.model, measure.floor, measure.nearest)
                 found.setdefault(what, []).append(tuple(one.value**power for one in each))
-    return [Filling(what, *_each(values)) for what, values in found.items()]
-
-
-def _kinds(model: Model, x: Array) -> list[Kind]:
-    """What the model takes the columns of (n, …) for; all else for numbers."""
-    visible = getattr(model, "visible", "gaussian")
-    every = [visible] * _flat(x).shape[1] if isinstance(visible, str) else visible
-    known: dict[str, Kind] = {"bernoulli": "bernoulli", "categorical": "categorical", "integer": "integer"}
-    return [known.get(kind, "gaussian") for kind in every]
+    return [Filling(what, *_each(values)) for what, values in found.items()], unfilled
 
 
 # Odd rows -------------------------------------------------------------------------------------------------------------
