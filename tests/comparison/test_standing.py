@@ -173,6 +173,19 @@ def test_where_none_has_learned_the_data_the_verdict_says_so():
     assert "But mind: it has not learned the data" in _verdict([first, second], first, {}, 100)
 
 
+def test_a_choice_that_is_no_better_than_shuffled_columns_says_so():
+    best = standing("best", 0.8, 0.6)
+    best.entries = [timed("best", 0, 1.0)]
+    best.validation[COVER] = replace(best.validation[COVER], floor=0.7, ceiling=0.97)
+    choose([best])
+    said = _verdict([best], best, {}, 1000)
+    assert "But mind: columns shuffled at random come near as many of the real examples (70.0%)." in said
+    assert "validation examples, so that" not in said
+    assert "There are only 100 validation examples, so that no share is known to better than 10%" in _verdict(
+        [best], best, {}, 100
+    )
+
+
 def test_figures_on_other_base_measures_put_nobody_in_order():
     """Of two that fall by likelihood on grounds of their own, the likelier is not therefore the better."""
     tops = [standing("bits", 0.6, 0.9, -80.0), standing("greys", 0.6, 0.9, 200.0, "greys")]

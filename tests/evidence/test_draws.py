@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -123,8 +124,33 @@ def test_blur_is_named(digits, monkeypatch):
 def test_noise_lies_where_no_data_lie(digits, monkeypatch):
     floor = shuffled(digits[0][0], 250, Random(0, "test"))
     text = verdict.character(judged(digits, floor, monkeypatch))
-    assert "Draws lie where no data do: " in text
+    assert "Draws stray from the data: " in text
     assert "resemble the data" not in text
+
+
+def test_the_test_that_tells_is_named_where_the_classifier_does_not(digits, monkeypatch):
+    """A classifier that is right no more often than about real examples is no reason to call draws told apart."""
+    found = judged(digits, shuffled(digits[0][0], 250, Random(0, "test")), monkeypatch).resemblance
+    assert "Tests can tell 200 draws" in verdict._told(found)
+    scores = tuple(replace(s, p=0.5 if s.name == verdict.TELL else s.p) for s in found.scores)
+    text = verdict._told(replace(found, scores=scores))
+    assert text.startswith("A test of ")
+    assert "bins that differ (p = 0." in text
+    assert "A classifier cannot: it is right about " in text
+    scores = tuple(replace(s, p=None if s.p is None else 0.5) for s in found.scores)
+    assert verdict._told(replace(found, scores=scores)).startswith("No test can tell 200 draws")
+
+
+def test_an_alarm_without_a_sure_share_is_said_with_its_range(digits, monkeypatch):
+    found = judged(digits, digits[1][0], monkeypatch).memorisation
+    nearer = replace(found.nearer, p=0.01, copied=replace(found.nearer.copied, low=-0.1, value=0.1, high=0.3))
+    alarmed = replace(found, near=replace(found.near, p=0.5), nearer=nearer)
+    assert not verdict.copies(alarmed)
+    text = verdict.copying(alarmed)
+    assert text.startswith(
+        "A few more draws lie nearer to a training example than to held-out ones than chance would make"
+    )
+    assert "is not sure (0% to 30% may be)" in text
 
 
 def test_evidence_comes_back_from_json_and_old_evidence_is_read(digits, monkeypatch):
@@ -339,6 +365,6 @@ def graded(value, floor=0.5, ceiling=0.97):
 )
 def test_what_falls_short_is_said_by_how_far(value, floor, little):
     astray, narrow = graded(value, floor)
-    assert astray.startswith("A few draws" if little else "Draws lie where no data do: ")
+    assert astray.startswith("Draws stray a little from the data: " if little else "Draws stray from the data: ")
     assert narrow.startswith(f"Draws reach {'a little less' if little else 'only a part'} of the data")
     assert graded(0.93) == ("", "")  # not worth a word

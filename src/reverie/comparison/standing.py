@@ -52,8 +52,9 @@ ALARM = 0.001
 that one mistake would be made with all of them."""
 TRIVIAL = 10.0
 """Seconds of training that nobody need choose a model by."""
-SEEDS = 3
-"""Trainings that a family is to be judged by, at least."""
+SEEDS, ENOUGH = 3, 400
+"""Trainings that a family is to be judged by, and validation examples to judge it on, at least: two standard errors of
+a share are then at most 5%."""
 COIN = 0.5
 """How often a classifier is right that knows nothing."""
 TELL, COVER, LIKELIHOOD = "two-sample accuracy", "coverage", "log-likelihood"
@@ -474,11 +475,18 @@ def _verdict(
         words.append("Nothing else is left in the contest.")
     if chosen.unlearned:
         words.append(f"But mind: {_lowered(_nothing_learned(chosen))}")
+    elif worse := _no_better_than_shuffled(chosen):
+        words.append(f"But mind: {worse}")
     alarms = sum(_alarm(drawn.get(entry.name)) for entry in chosen.judged)
     if alarms:
         words.append(
             f"Mind that a test for copies of training examples raised an alarm in {alarms} of {len(chosen.judged)} "
             "trainings, though too few were surely copied to rule it out."
+        )
+    if examples < ENOUGH:
+        words.append(
+            f"There are only {examples} validation examples, so that no share is known to better than "
+            f"{1 / math.sqrt(examples):.0%} either way."
         )
     counts = [len(one.judged) for one in (chosen, *rivals)]
     few = min(counts)
@@ -500,6 +508,16 @@ def _choice(chosen: Standing, rivals: Sequence[Standing]) -> str:
     if slower:
         return f"Take {chosen.name}. Nothing but its time of training tells it from {_listed(slower)}."
     return f"Take {chosen.name}."
+
+
+def _no_better_than_shuffled(chosen: Standing) -> str:
+    """What columns shuffled at random do at least as well; empty if nothing."""
+    tell, cover = chosen.validation.get(TELL), chosen.validation.get(COVER)
+    if tell and _at_floor(tell, "lower"):
+        return f"columns shuffled at random are told from real examples no more often ({tell.floor:.1%})."
+    if cover and _at_floor(cover, "higher"):
+        return f"columns shuffled at random come near as many of the real examples ({cover.floor:.1%})."
+    return ""
 
 
 def _listed(names: Sequence[str]) -> str:

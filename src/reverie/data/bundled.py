@@ -148,8 +148,9 @@ def from_idx(name: str, options: Options) -> Raw:
     if folder is None:
         looked = ", ".join(str(folder) for folder in _folders(name))
         raise fault(
-            f"{name} is not on this machine: {HOW[name]}. Its four files ({IDX_TRAIN}, {IDX_TEST} and their labels, plain"
-            f" or .gz) may also lie in a folder {name}; set REVERIE_DATA to the folder above it. Looked in: {looked}."
+            f"{name} is not on this machine: {HOW[name]}. Its four files ({IDX_TRAIN}, {IDX_TEST} and their labels,"
+            f" plain or .gz) may also lie in a folder {name}; set REVERIE_DATA to the folder above it. Looked in:"
+            f" {looked}."
         )
     return read(folder, options)
 

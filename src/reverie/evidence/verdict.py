@@ -12,6 +12,7 @@ from reverie.evidence.power import DROPPED
 from reverie.evidence.resemblance import CEILING, Resemblance, Score
 from reverie.evidence.summary import Figure
 
+TELL = "two-sample accuracy"
 SHORT, COPIED, FEW = 0.05, 0.02, 3
 """By how much precision or coverage must miss its ceiling, and what share of draws must be copies, to be worth a word;
 and how many parts are named."""
@@ -104,22 +105,26 @@ def copies(found: Memorisation) -> bool:
 
 def copying(found: Memorisation) -> str:
     """Whether the model copies, in words."""
-    if found.alarm and not copies(found):
-        return (
-            "Draws are a little nearer to training examples than to held-out ones, but no more than "
-            f"{COPIED:.0%} of them need be copies."
-        )
-    return found.verdict
+    if not found.alarm or copies(found):
+        return found.verdict
+    near = found.near.p <= found.nearer.p
+    kind = found.near if near else found.nearer
+    what = "nearly equal a training example" if near else "lie nearer to a training example than to held-out ones"
+    share = f" ({max(kind.copied.low, 0):.0%} to {kind.copied.high:.0%} may be)" if kind.copied else ""
+    return (
+        f"A few more draws {what} than chance would make (p = {kind.p:.2g}), as where a model fits training examples "
+        f"better than others; that {COPIED:.0%} of them are copies is not sure{share}."
+    )
 
 
 def _told(alike: Resemblance) -> str:
     """What tests make of draws beside held-out examples."""
-    accuracy = alike.score("two-sample accuracy")
-    who = "Tests can tell" if alike.told else "No test can tell"
-    return (
-        f"{who} {alike.n:,} draws from as many held-out examples: a classifier is right about "
-        f"{accuracy.draws.value:.0%} ({_beside(accuracy)}; a coin 50%)."
-    )
+    accuracy, sets = alike.score(TELL), f"{alike.n:,} draws from as many held-out examples"
+    right = f"is right about {accuracy.draws.value:.0%} ({_beside(accuracy)}; a coin 50%)"
+    if alike.told and TELL not in alike.told:
+        by = " and ".join(f"{name} (p = {alike.score(name).p:.2g})" for name in alike.told)
+        return f"A test of {by} can tell {sets}. A classifier cannot: it {right}."
+    return f"{'Tests' if alike.told else 'No test'} can tell {sets}: a classifier {right}."
 
 
 def _missing(parts: Sequence[Part]) -> str:
@@ -153,8 +158,8 @@ def _astray(alike: Resemblance) -> str:
     inside = alike.score("precision")
     if not _falls_short(inside):
         return ""
-    start = "A few draws lie where no data do" if _a_little(inside) else "Draws lie where no data do"
-    return f"{start}: {inside.draws.value:.0%} of them are among the data ({_beside(inside)})."
+    start = "Draws stray a little from the data" if _a_little(inside) else "Draws stray from the data"
+    return f"{start}: {inside.draws.value:.0%} of them lie among it ({_beside(inside)})."
 
 
 def _narrow(alike: Resemblance) -> str:

@@ -94,9 +94,7 @@ def _row(row: Row, top: float) -> str:
         f"<line class='axis' x1='{x:g}' y1='{y - 4:g}' x2='{x:g}' y2='{y + 4:g}'/>"
         for x in (_across(row.place(e.value)) for e in row.floors.values())
     ]
-    marks = [
-        f"<line class='rule' x1='{x:g}' y1='{y - 7:g}' x2='{x:g}' y2='{y + 7:g}'/>" for x in (_FLOOR, _CEILING)
-    ]
+    marks = [f"<line class='rule' x1='{x:g}' y1='{y - 7:g}' x2='{x:g}' y2='{y + 7:g}'/>" for x in (_FLOOR, _CEILING)]
     beside = ", ".join(f"{name} {shown(e)}" for name, e in (("training examples", row.ceiling), *row.floors.items()))
     title = escape(f"{row.name}: draws {interval(own)}; {beside}")
     return (
