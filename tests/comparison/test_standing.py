@@ -52,6 +52,7 @@ def test_the_mean_over_seeds_and_its_error():
     assert found.spread == pytest.approx(np.std([1, 2, 6], ddof=1))
     assert found.error == pytest.approx(math.hypot(0.3, found.spread / math.sqrt(3)))
     assert over_seeds([estimate(2.0)]).spread is None
+    assert over_seeds([estimate(0.1)] * 3).spread == 0  # their sum is not three times the first
 
 
 def test_figures_of_other_base_measures_have_no_mean():

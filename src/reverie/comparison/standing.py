@@ -200,7 +200,7 @@ def over_seeds(
         return None
     first, values = finite[0], np.array([f.value for f in finite])
     value = float(values.mean())
-    spread = float(values.std(ddof=1)) if len(values) > 1 else None
+    spread = None if len(values) < 2 else float(values.std(ddof=1)) if np.ptp(values) else 0.0  # without rounding
     left = float(np.mean([f.stderr or 0.0 for f in finite]))
     return Mean(
         value=value,
