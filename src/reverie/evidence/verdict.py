@@ -159,7 +159,7 @@ def _astray(alike: Resemblance) -> str:
     if not _falls_short(inside):
         return ""
     start = "Draws stray a little from the data" if _a_little(inside) else "Draws stray from the data"
-    return f"{start}: {inside.draws.value:.0%} of them lie among it ({_beside(inside)})."
+    return f"{start}: {inside.draws.value:.0%} of them lie where real examples do ({_beside(inside)})."
 
 
 def _narrow(alike: Resemblance) -> str:
