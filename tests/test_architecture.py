@@ -277,6 +277,12 @@ def test_every_registered_model_is_what_it_is_called(name):
     assert import_module(cls.__module__).__doc__
 
 
+def test_a_line_about_a_model_does_not_say_its_name_again():
+    assert registry.about("autoencoder").startswith("a code from which")
+    assert registry.about("boltzmann").startswith("binary units")
+    assert registry.about("gan") == registry.names()["gan"]  # which its name only abbreviates
+
+
 def test_unknown_models_are_refused_with_a_suggestion():
     from reverie.errors import UsageError
 

@@ -10,11 +10,12 @@ from scipy.special import logsumexp, softmax
 from scipy.stats import multivariate_normal
 from sklearn.base import clone
 from sklearn.datasets import load_iris
+from sklearn.model_selection import cross_val_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from reverie import RBM, DeepBeliefNetwork, GenerativeClassifier, Mixture, NaiveBayes
 from reverie.contract import LogPartition
-from reverie.errors import DataError, UsageError
+from reverie.errors import DataError, SeenOtherwiseWarning, UsageError
 from reverie.models.hmm import HMM
 
 IRIS, SPECIES = load_iris(return_X_y=True)
@@ -259,3 +260,18 @@ def test_classes_share_no_noise_across_seeds():
     model = GenerativeClassifier(one_component()).fit(np.concatenate([x, x]), np.arange(80) // 40)
     drawn = np.concatenate([model.sample(20, y=k, seed=s) for k in (0, 1) for s in (0, 1, 2)])
     assert len(np.unique(drawn.round(9), axis=0)) == len(drawn)
+
+
+def test_columns_that_all_classes_leave_out_are_told_of_once_at_the_line_that_asked():
+    """Column 4 is constant over all rows, column 0 within one class alone, of which there is nothing to be said."""
+    x = np.column_stack([IRIS, np.ones(150)])
+    x[SPECIES == 0, 0] = 5
+    model = GenerativeClassifier(one_component()).fit(x, SPECIES)
+    x[3, 4] = 2
+    for verb in (lambda: model.score(x, SPECIES), lambda: model.score_samples(x), lambda: model.predict(x)):
+        with pytest.warns(SeenOtherwiseWarning, match="column 4 held one value throughout training") as said:
+            verb()
+        assert [one.filename for one in said] == [__file__]
+    with pytest.warns(SeenOtherwiseWarning) as said:
+        cross_val_score(GenerativeClassifier(one_component()), np.roll(x, -3, 0), np.roll(SPECIES, -3), cv=3)
+    assert [one.filename for one in said] == [__file__]  # the fold whose test rows hold the other value

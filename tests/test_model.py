@@ -18,8 +18,8 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
 import reverie
-from reverie import CD, PCD, RBM
-from reverie.errors import DataError, UsageError
+from reverie import CD, HMM, PCD, RBM, VAE, BoltzmannMachine, Mixture, NaiveBayes
+from reverie.errors import DataError, SeenOtherwiseWarning, UsageError
 
 
 def bits(n=20, shape=(6,), seed=0, dtype=np.uint8):
@@ -181,6 +181,67 @@ def test_gaps_are_refused_where_they_cannot_be_filled(verb):
     filled = model.impute(x, burn_in=2)
     assert set(np.unique(filled)) == {0, 1}
     np.testing.assert_array_equal(np.delete(filled, 4, 0), np.delete(x, 4, 0))
+
+
+GREYS = np.random.default_rng(1).integers(0, 17, (30, 4)).astype(np.uint8)
+BITS = (GREYS > 7).astype(np.uint8)
+HALF = np.where(np.arange(4) < 2, GREYS, np.nan)
+LITTLE = {"epochs": 1, "batch_size": 10, "device": "cpu", "visible": "bernoulli"}
+FILLERS = {
+    "rbm": lambda **how: RBM(3, **LITTLE, **how),
+    "boltzmann": lambda **how: BoltzmannMachine(3, epochs=1, batch_size=10, device="cpu", **how),
+    "vae": lambda **how: VAE(1, hidden=(4,), **LITTLE, **how),
+    "mixture": lambda **how: Mixture(2, visible="bernoulli", device="cpu", epochs=20, **how),
+    "naive-bayes": lambda **how: NaiveBayes(visible="bernoulli", device="cpu", **how),
+}
+
+
+def learned(name, x, **how):
+    return FILLERS[name](**how).fit(x, np.arange(len(x)) % 2) if name == "naive-bayes" else FILLERS[name](**how).fit(x)
+
+
+@pytest.mark.parametrize("name", FILLERS)
+def test_known_entries_come_back_as_they_were_or_as_bits_with_a_word(name):
+    """Never changed in silence: greys that the model takes for bits come back as bits, and a warning says so."""
+    greys, plain = learned(name, GREYS, binarise=7), learned(name, BITS)
+    with pytest.warns(SeenOtherwiseWarning, match="zeros and ones.*binarised at x > 7") as said:
+        filled = greys.impute(HALF)
+    assert len(said) == 1
+    assert said[0].filename == __file__
+    np.testing.assert_array_equal(filled[:, :2], BITS[:, :2])
+    with pytest.warns(SeenOtherwiseWarning, match="zeros and ones"):
+        np.testing.assert_array_equal(greys.sample(3, given=HALF[0])[:, :2], np.tile(BITS[0, :2], (3, 1)))
+    bits = np.where(np.arange(4) < 2, BITS, np.nan)
+    np.testing.assert_array_equal(plain.impute(bits)[:, :2], BITS[:, :2])  # without a warning
+
+
+def test_steps_of_sequences_come_back_as_they_were_or_as_bits_with_a_word():
+    greys = HMM(2, visible="bernoulli", binarise=7, device="cpu", epochs=20).fit([GREYS])
+    for verb in (lambda: greys.impute([HALF])[0], lambda: greys.sample(given=HALF)[0]):
+        with pytest.warns(SeenOtherwiseWarning, match="binarised at x > 7"):
+            np.testing.assert_array_equal(verb()[:, :2], BITS[:, :2])
+    with pytest.warns(SeenOtherwiseWarning, match="binarised at x > 7"):
+        on = greys.continue_(HALF, steps=3)[0]
+    np.testing.assert_array_equal(on[:30], np.where(np.isnan(HALF), np.nan, BITS))
+    real = HMM(2, visible="gaussian", dequantise=False, device="cpu", epochs=20).fit([GREYS / 3])
+    np.testing.assert_array_equal(real.impute([HALF / 3])[0][:, :2], GREYS[:, :2] / 3)
+
+
+def test_of_a_row_of_kinds_the_columns_that_are_bits_are_named():
+    x = np.column_stack([np.random.default_rng(0).normal(size=30), GREYS[:, 0]])
+    model = Mixture(2, visible=("gaussian", "bernoulli"), binarise=7, device="cpu", epochs=20).fit(x)
+    with pytest.warns(SeenOtherwiseWarning, match=r"known entries of column 1 come back"):
+        np.testing.assert_array_equal(model.impute(x), np.column_stack([x[:, 0], BITS[:, 0]]))
+
+
+def test_known_numbers_come_back_to_the_last_digit_and_whole_types_make_room_for_fractions():
+    x = np.random.default_rng(0).normal(size=(40, 3)) * np.pi
+    gaps = np.where(np.arange(3) == 1, np.nan, x)
+    for model in (Mixture(2, device="cpu", epochs=20), RBM(3, **{**LITTLE, "visible": "gaussian"})):
+        np.testing.assert_array_equal(model.fit(x).impute(gaps)[:, ::2], x[:, ::2])
+    counts = Mixture(2, visible="gaussian", dequantise=False, device="cpu", epochs=20).fit(GREYS.astype(int))
+    assert counts.impute(HALF).dtype == np.int64
+    np.testing.assert_array_equal(counts.impute(HALF + 0.25)[:, :2], GREYS[:, :2] + 0.25)
 
 
 def test_an_infinite_value_is_no_gap():

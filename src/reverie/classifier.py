@@ -19,7 +19,7 @@ from __future__ import annotations
 import copy
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -32,7 +32,7 @@ from torch import Tensor
 
 from reverie.contract import LogPartition
 from reverie.density import EXACT, DensityModel
-from reverie.errors import DataError, UsageError
+from reverie.errors import DataError, SeenOtherwiseWarning, UsageError
 from reverie.model import Array, Model
 from reverie.models.naive_bayes import NaiveBayes
 from reverie.random import Random
@@ -217,8 +217,16 @@ class GenerativeClassifier(ClassifierMixin, BaseEstimator):
         if self.joint:
             scores: Array = self.predict_log_proba(X) + _centred_scores(self.models_[0], X)[:, None]
         else:
-            scores = np.stack([_centred_scores(model, X) for model in self.models_], 1) + np.log(self.class_prior_)
+            scores = self._of_each(lambda model: _centred_scores(model, X)) + np.log(self.class_prior_)
         return scores
+
+    def _of_each(self, scores: Callable[[Model], Array]) -> Array:
+        """What models of one class each say of the same rows, (n, K); of what they all leave out, the first says it."""
+        found = [scores(self.models_[0])]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SeenOtherwiseWarning)
+            found += [scores(model) for model in self.models_[1:]]
+        return np.stack(found, 1)
 
     def predict_proba_interval(self, X: Any) -> tuple[Array, Array]:
         """The least and the greatest p(y | x) that the brackets of log Z allow: (n, …) -> (n, K), (n, K).
@@ -240,8 +248,8 @@ class GenerativeClassifier(ClassifierMixin, BaseEstimator):
         if self.joint:
             log_p: Array = self.models_[0].score_samples(X)
         else:
-            found = [_on_noise_of(self.models_[0], model).score_samples(X) for model in self.models_]
-            log_p = logsumexp(np.stack(found, 1) + np.log(self.class_prior_), axis=1)
+            found = self._of_each(lambda model: _on_noise_of(self.models_[0], model).score_samples(X))
+            log_p = logsumexp(found + np.log(self.class_prior_), axis=1)
         return log_p
 
     def sample(self, n: int = 1, *, y: Any = None, seed: int | None = None, **how: Any) -> Array:

@@ -16,13 +16,12 @@ from collections.abc import Sequence
 from numbers import Real
 from typing import Any, ClassVar, Self
 
-import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from reverie.contract import Curve, Estimate, Imputation, LogPartition, Metrics
-from reverie.errors import DataError, UsageError
+from reverie.errors import UsageError
 from reverie.evidence.likelihood import Report, estimate
 from reverie.learning.expectation_maximisation import EM, Statistics
 from reverie.learning.loop import Principle, Training
@@ -93,9 +92,11 @@ class DensityModel(Model):
         if y is not None and not self.labels:
             raise UsageError(f"y={y!r}: {type(self).__name__} learns no labels; NaiveBayes does, and so do RBMs")
         rng = Random(self.seed if seed is None else seed, f"{self.name}/sample", self._where)
-        known = self._blank(1) if given is None else self._one(given)
         code = None if y is None else self.code_of(y)
-        return self._filled(known.expand(n, -1), rng, code)
+        if given is None:
+            return self._filled(self._blank(n), rng, code)
+        known = self._example(given)
+        return self._with_known(self._filled(self._as_scored(known).expand(n, -1), rng, code), known)
 
     def impute(self, X: Any, *, seed: int | None = None) -> Array:
         """Draw the missing entries given the others: exact, independent draws from p(missing | known).
@@ -105,10 +106,11 @@ class DensityModel(Model):
             seed: decides the draws; None stands for the constructor's.
 
         Returns:
-            (n, *data shape): known entries as the model sees them, missing ones drawn.
+            (n, *data shape): known entries as they were given, missing ones drawn; all of them as zeros and ones where
+            the model binarises, which a warning says.
         """
-        x = self._with_gaps(X)
-        return self._filled(x, Random(self.seed if seed is None else seed, f"{self.name}/impute", self._where))
+        known, rng = self._known(X), Random(self.seed if seed is None else seed, f"{self.name}/impute", self._where)
+        return self._with_known(self._filled(self._as_scored(known), rng), known)
 
     def score_samples(self, X: Any) -> Array:
         """log p(x) of each example, exact: (n,) nats; of the known entries, where some are missing."""
@@ -151,23 +153,6 @@ class DensityModel(Model):
         """Rows (n, d) of which nothing is known."""
         d = len(self.encoding.kept(self.buffers_, self.n_features_in_))
         return torch.full((n, d), math.nan, dtype=self.kind, device=self._where)
-
-    def _one(self, given: Any) -> Tensor:
-        """One example with gaps as (1, d)."""
-        try:
-            row = np.asarray(given, dtype=np.float64)
-        except (TypeError, ValueError) as error:
-            raise DataError(f"given must be numbers of shape {self.shape_}, with NaN for what to draw") from error
-        if row.size != self.n_features_in_:
-            raise DataError(f"given has shape {row.shape}, but an example has shape {self.shape_}")
-        return self._with_gaps(row.reshape(1, *self.shape_))
-
-    def _with_gaps(self, X: Any) -> Tensor:
-        """Rows (n, d) as the equations see them, NaN where a value is missing, whether or not it learns from such."""
-        if self.gaps:
-            return self._encoded(X)
-        check_is_fitted(self, "params_")
-        return self.seen(self._validated(X, gaps=True), Random(self.seed, f"{self.name}/scored"))
 
     # While it learns ------------------------------------------------------------------------------------------------
 

@@ -65,6 +65,7 @@ GRID_ROUNDING = 1e-4
 """Of a step, by which rounding in float32 may take a level off its grid."""
 MOST_CATEGORIES = 256
 _ROWS, _FEW_ROWS = 4096, 128
+_LEBESGUE, _COUNTING = "Lebesgue measure in the data's own units", "counting measure"
 
 
 class Encoding(Protocol):
@@ -112,6 +113,10 @@ class Encoding(Protocol):
 
     def base_measure(self, learned: Learned, names: Sequence[str]) -> str:
         """What probabilities are counted on, and after which preparation."""
+        ...
+
+    def in_bits(self, columns: int) -> NDArray[np.bool_]:
+        """Which of the D columns are decoded as bits, whatever numbers they came in: (D,)."""
         ...
 
 
@@ -173,6 +178,10 @@ class Binary:
     def base_measure(self, learned: Learned, names: Sequence[str]) -> str:
         """Counting, and the protocol."""
         return f"counting measure on {{0, 1}}^{len(names)}, {binary.describe(self.how)}"
+
+    def in_bits(self, columns: int) -> NDArray[np.bool_]:
+        """All, but for data that are bits already."""
+        return np.full(columns, self.how is not None)
 
 
 @dataclass(frozen=True)
@@ -345,11 +354,14 @@ class Real:
         kept = set(self.kept(learned, len(names)).tolist())
         apart = [name for k, name in enumerate(names) if k not in kept]
         aside = f", {called(apart)} constant and set apart" if apart else ""
-        step = float(learned["noise"])
-        size = "" if not step else "1" if step == 1 else f"1/{round(1 / step)}"
+        step, size = float(learned["noise"]), _step(learned)
         levels = "whole numbers" if step == 1 else f"multiples of {size}"
         noise = f", {levels} plus seeded uniform noise in [0, {size})" if step else ""
         return f"Lebesgue measure on R^{varying} in the data's own units{aside}{noise}"
+
+    def in_bits(self, columns: int) -> NDArray[np.bool_]:
+        """None."""
+        return np.zeros(columns, bool)
 
 
 @dataclass(frozen=True)
@@ -515,9 +527,11 @@ class Codes:
 
     def base_measure(self, learned: Learned, names: Sequence[str]) -> str:
         """Counting."""
-        counts = self._counts(learned)
-        sizes = f"{counts[0]}" if len(set(counts)) == 1 else f"{min(counts)} to {max(counts)}"
-        return f"counting measure on {len(names)} columns of {sizes} categories"
+        return f"counting measure on {_categories(len(names), self._counts(learned))}"
+
+    def in_bits(self, columns: int) -> NDArray[np.bool_]:
+        """None."""
+        return np.zeros(columns, bool)
 
     @staticmethod
     def _counts(learned: Learned) -> list[int]:
@@ -594,12 +608,36 @@ class Row:
         return torch.cat([e.log_volumes(_own(learned, name), n) for name, e, n in self.parts])
 
     def base_measure(self, learned: Learned, names: Sequence[str]) -> str:
-        """The product of the parts' measures."""
-        starts = np.cumsum([0, *(n for _, _, n in self.parts)])
-        own = [names[start : start + n] for start, (_, _, n) in zip(starts, self.parts, strict=False)]
-        return " × ".join(
-            e.base_measure(_own(learned, name), columns) for (name, e, _), columns in zip(self.parts, own, strict=True)
-        )
+        """The product of the columns' measures, those of one kind together, in one line.
+
+        It says by number which columns have which, but for the last kind, which has those that are left: so equal texts
+        are equal measures.
+        """
+        if len(self.parts) == 1:
+            name, e, _ = self.parts[0]
+            return e.base_measure(_own(learned, name), names)
+        groups: dict[tuple[str, str, str], list[int]] = {}
+        sizes: list[int] = []
+        start = 0
+        for name, e, n in self.parts:
+            own = _own(learned, name)
+            groups.setdefault(_space(e, own), []).extend((start + e.kept(own, n)).tolist())
+            sizes += e._counts(own) if isinstance(e, Codes) else []
+            start += n
+        found: dict[str, list[str]] = {}
+        ordered = sorted((group for group in groups.items() if group[1]), key=lambda group: group[0][0] == _COUNTING)
+        for k, ((measure, space, how), columns) in enumerate(ordered):
+            power = f"^{len(columns)}" if len(columns) > 1 else ""
+            spaces = f"{space}{power}" if space else _categories(len(columns), sizes)
+            which = f" ({_numbered(columns)})" if k < len(ordered) - 1 else ""
+            found.setdefault(measure, []).append(f"{spaces}{how}{which}")
+        apart = sorted(set(range(len(names))) - {column for columns in groups.values() for column in columns})
+        aside = f", {called([names[k] for k in apart])} constant and set apart" if apart else ""
+        return " × ".join(f"{measure} on {' × '.join(spaces)}" for measure, spaces in found.items()) + aside
+
+    def in_bits(self, columns: int) -> NDArray[np.bool_]:
+        """The parts side by side."""
+        return np.concatenate([e.in_bits(n) for _, e, n in self.parts])
 
     def _split(self, x: Array) -> list[tuple[str, Encoding, Array]]:
         total = sum(n for _, _, n in self.parts)
@@ -654,6 +692,34 @@ def called(names: Sequence[str], most: int = 12) -> str:
         return f"{len(names):,} columns ({', '.join(names[:most])}, …)"
     listed = " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
     return f"column{'s' * (len(names) > 1)} {listed}"
+
+
+def _space(e: Encoding, learned: Learned) -> tuple[str, str, str]:
+    """What a column of an encoding is counted on: the measure, the space (none of categories), and what was done."""
+    if isinstance(e, Real):
+        return _LEBESGUE, "R", f" with uniform noise in [0, {_step(learned)})" if _noisy(learned) else ""
+    if isinstance(e, Binary):
+        return _COUNTING, "{0, 1}", "" if e.how is None else f" {binary.describe(e.how)}"
+    return _COUNTING, "", ""
+
+
+def _step(learned: Learned) -> str:
+    """The distance of neighbouring levels, 1 or a fraction; nothing where no noise is added."""
+    step = float(learned["noise"])
+    return "" if not step else "1" if step == 1 else f"1/{round(1 / step)}"
+
+
+def _categories(columns: int, sizes: Sequence[int]) -> str:
+    """``1 column of 3 categories``, ``7 columns of 2 to 42 categories``."""
+    size = f"{sizes[0]}" if len(set(sizes)) == 1 else f"{min(sizes)} to {max(sizes)}"
+    return f"{columns} column{'s' * (columns > 1)} of {size} categories"
+
+
+def _numbered(columns: Sequence[int]) -> str:
+    """``column 3``, ``columns 0, 2, 5–7``: neighbours as ranges."""
+    runs = [[place for _, place in run] for _, run in groupby(enumerate(columns), key=lambda at: at[1] - at[0])]
+    said = [f"{run[0]}" if len(run) == 1 else f"{run[0]}–{run[-1]}" for run in runs]
+    return f"column{'s' * (len(columns) > 1)} {', '.join(said)}"
 
 
 def _in_a_row(units: list[Unit]) -> Unit:

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from reverie.contract import Curve, Estimate, Imputation, Landscape, LogPartition, Metrics, Picture
 from reverie.device import threads_for
-from reverie.errors import DataError, UsageError
+from reverie.errors import UsageError
 from reverie.evidence import likelihood
 from reverie.evidence.likelihood import Annealing, Report
 from reverie.learning.contrastive import Contrastive, State
@@ -235,10 +235,12 @@ class EnergyModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
                 raise UsageError("temperatures= draws whole examples from the base upwards: no given, y, start or mean")
             return self.temper(n, temperatures=temperatures, steps=burn_in, seed=seed).samples
         rng = Random(self.seed if seed is None else seed, f"{self.name}/sample", self._where)
-        held = self._held(given, y, parallel)
+        known = None if given is None else self._example(given)
+        held = self._held(known, y, parallel)
         with torch.no_grad(), self._threads(parallel):
             draws = self._draw(self._start(start, parallel, rng, held), n, burn_in, thin, mean, rng, held)
-        return self._returned(self._without_label(draws), mean)
+        found = self._returned(self._without_label(draws), mean)
+        return found if known is None else self._with_known(found, known)
 
     def temper(
         self,
@@ -339,13 +341,20 @@ class EnergyModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
             v = self.complete(rows[torch.from_numpy(rng.integers(len(rows), n)).to(rows.device)], rng)
         return self.chain(held_fast(v, held), rng)
 
-    def _held(self, given: Any, y: Any, n: int) -> Tensor | None:
-        """What chains hold fast, (n, d) with NaN where they are free, the label's code last; None for nothing."""
+    def _held(self, known: Array | None, y: Any, n: int) -> Tensor | None:
+        """What chains hold fast, (n, d) with NaN where they are free, the label's code last; None for nothing.
+
+        Args:
+            known: one checked example (1, D) with NaN where chains are free.
+            y: a label to hold fast.
+            n: how many chains.
+        """
         if y is not None and not self.labels:
             raise UsageError(f"y={y!r}: this model has learned no labels; fit it with labels=True and y")
-        if given is None and y is None:
+        if known is None and y is None:
             return None
-        x = torch.full((1, self.x_unit.size), math.nan, device=self._where) if given is None else self._given(given)
+        free = torch.full((1, self.x_unit.size), math.nan, device=self._where)
+        x = free if known is None else self._as_scored(known)
         if self.labels:
             code = torch.full((1, 1), math.nan) if y is None else self.code_of(y).unsqueeze(1)
             x = torch.cat([x, code.to(x.device)], 1)
@@ -353,21 +362,6 @@ class EnergyModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
 
     def _without_label(self, v: Tensor) -> Tensor:
         return v[:, :-1] if self.labels else v
-
-    def _given(self, given: Any) -> Tensor:
-        """One example with gaps as (1, D)."""
-        try:
-            row = np.asarray(given, dtype=np.float64)
-        except (TypeError, ValueError) as error:
-            raise DataError(f"given={given!r} is no example: it takes numbers, NaN for what is to be drawn") from error
-        if row.size != self.n_features_in_:
-            raise DataError(f"given has shape {row.shape}, but an example has shape {self.shape_}")
-        return self._with_gaps(row.reshape(1, *self.shape_))
-
-    def _with_gaps(self, X: Any) -> Tensor:
-        """Rows (n, d) as the equations see them where values are known, and NaN where they are not."""
-        check_is_fitted(self, "params_")
-        return self.seen(self._validated(X, gaps=True), Random(self.seed, f"{self.name}/scored"))
 
     def impute(self, X: Any, *, burn_in: int = 1000, seed: int | None = None) -> Array:
         """Draw the missing entries given the others, by a Markov chain: Gibbs steps with the known entries held fast.
@@ -378,16 +372,18 @@ class EnergyModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
             seed: decides the draws; None stands for the constructor's.
 
         Returns:
-            (n, *data shape): known entries as the model sees them, missing ones drawn.
+            (n, *data shape): known entries as they were given, missing ones drawn; all of them as zeros and ones where
+            the model binarises, which a warning says.
         """
         at_least("burn_in", burn_in, 1)
-        held = self._with_gaps(X)
+        known = self._known(X)
+        held = self._as_scored(known)
         if self.labels:
             held = torch.cat([held, torch.full_like(held[:, :1], math.nan)], 1)
         rng = Random(self.seed if seed is None else seed, f"{self.name}/impute", self._where)
         with torch.no_grad(), self._threads(len(held)):
             v = self._draw(self._start("noise", len(held), rng, held), len(held), burn_in, 1, False, rng, held)
-        return self._returned(self._without_label(v))
+        return self._with_known(self._returned(self._without_label(v)), known)
 
     def transform(self, X: Any) -> Array:
         """Features E[h | v]: (n, …) -> (n, H) float32."""

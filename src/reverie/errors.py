@@ -6,6 +6,10 @@ column, argument) and what to do next, in one line.
 
 from __future__ import annotations
 
+import sys
+
+_GO_BETWEENS = ("reverie", "sklearn", "joblib")
+
 
 class ReverieError(Exception):
     """Base of the errors that reverie raises on purpose; ``exit_code`` is what the command line returns."""
@@ -57,3 +61,15 @@ class Interrupted(ReverieError, KeyboardInterrupt):  # noqa: N818  (it is a requ
     """Stopped by the user after everything was saved (exit 130)."""
 
     exit_code = 130
+
+
+class SeenOtherwiseWarning(UserWarning):
+    """A model sees something else in rows than they hold: values taken for bits, columns left out."""
+
+
+def callers_line() -> int:
+    """The ``stacklevel`` of a warning that shows the line of whoever called, through scikit-learn or directly."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _GO_BETWEENS:
+        level, frame = level + 1, frame.f_back
+    return level

@@ -25,10 +25,17 @@ from sklearn.utils import ClassifierTags
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
-from reverie import __version__, device, parameters, storage
+from reverie import __version__, binary, device, parameters, storage
 from reverie.contract import Curve, Estimate, LogPartition, Metrics, Picture, Unit
 from reverie.encoding import MOST_CATEGORIES, Encoding, called
-from reverie.errors import CorruptFileError, DataError, DataTypeError, UsageError
+from reverie.errors import (
+    CorruptFileError,
+    DataError,
+    DataTypeError,
+    SeenOtherwiseWarning,
+    UsageError,
+    callers_line,
+)
 from reverie.evidence.likelihood import estimate
 from reverie.learning.loop import Listener, Principle, Training
 from reverie.random import Random
@@ -147,6 +154,13 @@ class Model(BaseEstimator):
     def stage(self) -> str:
         """What is being learned, in words, of a family that learns in stages."""
         return ""
+
+    def check_shape(self, shape: tuple[int, ...]) -> None:
+        """Refuse examples of a shape that the family has no place for, before their values are looked at.
+
+        Raises:
+            UsageError: they have one; a family that is for some shapes alone overrides this.
+        """
 
     def check_learned(self, v: Tensor) -> None:
         """Refuse what a training ended in where finite parameters are no model of prepared rows v (B, D).
@@ -402,9 +416,13 @@ class Model(BaseEstimator):
             shape = X.shape if hasattr(X, "shape") else np.asarray(X).shape
             if len(shape) > 2:
                 X = np.asarray(X).reshape(shape[0], math.prod(shape[1:]))
-            if not reset:
+            if reset:
+                self.check_shape(tuple(shape[1:]))
+            else:
                 self._check_shape(shape)
             x: Array = validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite=finite, order="C")
+        except UsageError:
+            raise
         except ValueError as error:
             gap = self._first_gap(X, reset) if "contains NaN" in str(error) else ""
             raise DataError(_one_line(error) + gap) from error
@@ -499,8 +517,67 @@ class Model(BaseEstimator):
             f"{called([names[column] for column in which])} held one value throughout training and another here, so "
             f"that the model leaves {'it' if len(which) == 1 else 'them'} out: row {row} has {values[row, k]:g} in "
             f"column {names[k]}, where training had {was[k]:g}",
-            stacklevel=4,
+            SeenOtherwiseWarning,
+            stacklevel=callers_line(),
         )
+
+    # Rows with gaps -------------------------------------------------------------------------------------------------
+
+    def _known(self, X: Any) -> Any:
+        """Checked rows (n, D), NaN where a value is missing, whether or not the model learns from such."""
+        check_is_fitted(self, "params_")
+        self._check_labels()
+        return self._validated(X, gaps=True)
+
+    def _example(self, given: Any) -> Array:
+        """One example with gaps, of the data's shape, as a checked row (1, D).
+
+        Raises:
+            DataError: it is no such example.
+        """
+        try:
+            row = np.asarray(given, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise DataError(
+                f"given={given!r} is no example: it takes numbers of shape {self.shape_}, NaN for what is to be drawn"
+            ) from error
+        if row.size != self.n_features_in_:
+            raise DataError(f"given has shape {row.shape}, but an example has shape {self.shape_}")
+        found: Array = self._known(row.reshape(1, *self.shape_))
+        return found
+
+    def _as_scored(self, x: Any) -> Any:
+        """Checked rows (n, D) as the equations see them, with the draws that rows to be scored get: (n, d)."""
+        return self.seen(x, Random(self.seed, f"{self.name}/scored"))
+
+    def _with_known(self, drawn: Array, known: Array) -> Array:
+        """Draws with what is known as it was given, in the type of the draws where that holds it.
+
+        Standardising would cost numbers their last digits. Columns that the model sees as bits are drawn as bits, and
+        so what is known of them comes as bits, too: one example is in one kind of numbers. Where that changes any of
+        them, a warning says so.
+
+        Args:
+            drawn: (n, *shape), whose known entries are as the model sees them.
+            known: checked rows (n, D), or one for all, (1, D), NaN where a value was missing.
+        """
+        bits, given = self.encoding.in_bits(self.n_features_in_), known.reshape(len(known), *self.shape_)
+        there = given == given
+        changed = (there & bits.reshape(self.shape_) & (given != drawn)).any(0).ravel()
+        if changed.any():
+            names = [self.column_names[k] for k in np.flatnonzero(changed)]
+            of = "" if bits.all() else f" of {called(names)}"
+            how = binary.describe(self.get_params(deep=False)["binarise"])
+            warnings.warn(
+                f"known entries{of} come back as zeros and ones, which is how the model sees them and draws the "
+                f"missing ones: {how}",
+                SeenOtherwiseWarning,
+                stacklevel=callers_line(),
+            )
+        whole = np.where(there & ~bits.reshape(self.shape_), given, drawn)
+        with np.errstate(invalid="ignore"):
+            found: Array = whole.astype(drawn.dtype)
+        return found if drawn.dtype.kind == "f" or np.array_equal(found, whole) else whole
 
     def _returned(self, v: Tensor, mean: bool = False) -> Array:
         """What the equations see (n, d) as the user's data came: (n, *shape), in their type, or float32 for means."""

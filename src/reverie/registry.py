@@ -81,6 +81,14 @@ def names() -> dict[str, str]:
     return {name: about for name, (_, _, about) in _MODELS.items()}
 
 
+def about(name: str) -> str:
+    """The line about a model as it stands behind its name, which it does not say again."""
+    _, cls, line = _MODELS[name]
+    first, _, rest = line.partition(": ")
+    bare = "".join(filter(str.isalnum, first)).lower()
+    return rest if rest and bare in (cls.lower(), name) else line
+
+
 def get(name: str) -> type[Model]:
     """The class of a model.
 

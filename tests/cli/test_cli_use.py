@@ -13,6 +13,7 @@ import pytest
 from pyarrow import parquet
 
 from reverie import data, registry
+from reverie.cli import progress
 from reverie.run import Run
 
 Invoke = Callable[..., Any]
@@ -429,6 +430,53 @@ def test_draws_of_a_table_with_labels_come_with_labels(invoke: Invoke, kinds: Pa
         assert abs((kind == name).mean() - share) < 5 * (share * (1 - share) / n) ** 0.5
         own = size[kind == name]
         assert abs(own.mean() - model.means_[k][0]) < 5 * own.std() / len(own) ** 0.5
+
+
+def test_draws_of_a_table_are_objects_in_json(invoke: Invoke, kinds: Path) -> None:
+    found = invoke("sample", kinds / "run", "-n", 3, "--json").events[-1]["draws"]
+    header, *lines = invoke("sample", kinds / "run", "-n", 3).out.splitlines()
+    assert [",".join(row) for row in found] == [header] * 3
+    assert [(str(row["size"]), row["kind"], row["tame"]) for row in found] == [tuple(line.split(",")) for line in lines]
+
+
+def test_clusters_are_called_clusters(invoke: Invoke, kinds: Path, tmp_path: Path) -> None:
+    words = ("--set", "components=2", "--set", "epochs=5", "--out", tmp_path / "run")
+    assert invoke("fit", "mixture", kinds / "table.csv", *words).code == 0
+    for options, header in (((), "cluster"), (("--probabilities",), "cluster,p_0,p_1")):
+        out = tmp_path / f"{len(options)}.csv"
+        assert invoke("predict", tmp_path / "run", kinds / "table.csv", "--out", out, *options).code == 0
+        lines = out.read_text().splitlines()
+        assert lines[0] == header
+        assert {line.split(",")[0] for line in lines[1:]} <= {"0", "1"}
+
+
+def test_unnamed_columns_are_arrays_in_json(invoke: Invoke, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(60, 2)))
+    words = ("--set", "components=2", "--set", "epochs=5", "--out", tmp_path / "run")
+    assert invoke("fit", "mixture", tmp_path / "x.npy", *words).code == 0
+    found = invoke("sample", tmp_path / "run", "-n", 4, "--json").events[-1]["draws"]
+    assert np.shape(found) == (4, 2)
+    assert np.array_equal(found, Run.open(tmp_path / "run").model().sample(4))
+
+
+def test_the_live_figure_of_naive_bayes_is_joint(invoke: Invoke, kinds: Path) -> None:
+    """log p(x, y), which is not the log p(x) of the evidence."""
+    model = Run.open(kinds / "run").model()
+    figure = progress.live_figure(model.curves, model.history_[-1])
+    assert figure == ("validation joint log-likelihood", model.history_[-1]["validation_log_likelihood"])
+
+
+@pytest.mark.filterwarnings("default")
+def test_greys_that_come_back_as_bits_are_said(invoke: Invoke, tmp_path: Path) -> None:
+    grey = np.random.default_rng(0).integers(0, 17, (60, 4)) * 1.0
+    np.save(tmp_path / "x.npy", grey)
+    words = ("--set", "hidden=2", "--set", "epochs=1", "--set", "binarise=7", "--out", tmp_path / "run")
+    assert invoke("fit", "rbm", tmp_path / "x.npy", *words).code == 0
+    np.save(tmp_path / "gaps.npy", np.where(np.arange(4) < 2, grey, np.nan))
+    done = invoke("impute", tmp_path / "run", tmp_path / "gaps.npy", "--out", tmp_path / "full.npy")
+    assert "known entries come back as zeros and ones" in done.err
+    assert "binarised at x > 7" in done.err
+    assert np.array_equal(np.load(tmp_path / "full.npy")[:, :2], grey[:, :2] > 7)
 
 
 def test_a_label_that_is_given_is_held_fast(invoke: Invoke, kinds: Path, tmp_path: Path) -> None:

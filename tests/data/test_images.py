@@ -92,7 +92,7 @@ def test_a_folder_without_a_readable_image_is_refused(tmp_path: Path) -> None:
 def test_images_of_several_sizes_need_a_size(tmp_path: Path) -> None:
     save_image(tmp_path / "a.png", 10, (6, 4))
     save_image(tmp_path / "b.png", 20, (8, 8))
-    refused(tmp_path, "a.png is 6×4", "b.png is 8×8", "size=4")
+    refused(tmp_path, "a.png is 6×4", "b.png is 8×8", "size=4 (on the command line, --size 4)")
     data = raw(tmp_path, size=5)
     assert data.x.shape == (2, 5, 5)
     np.testing.assert_array_equal(data.x[:, 2, 2], [10, 20])

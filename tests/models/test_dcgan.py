@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from reverie import DCGAN, Adversarial
+from reverie import DCGAN, VAE, Adversarial
 from reverie.errors import UsageError
 from reverie.learning.adversarial import GAMES
 from reverie.random import Random
@@ -106,6 +106,12 @@ def test_layers_are_normalised_in_games_without_a_penalty(game):
 def test_what_is_no_image_of_that_size_is_refused(shape, what):
     with pytest.raises(UsageError, match=what):
         begun(shape)
+
+
+@pytest.mark.parametrize("model", [DCGAN(device="cpu"), VAE(convolutional=True, device="cpu")])
+def test_a_table_with_gaps_is_first_of_all_no_image(model):
+    with pytest.raises(UsageError, match=r"takes images.*example has shape \(7,\)"):
+        model.fit(np.where(np.eye(7) > 0, np.nan, 1.0))
 
 
 @pytest.mark.parametrize("game", sorted(GAMES))

@@ -332,6 +332,22 @@ def test_differences_only_on_the_same_ground() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("reconstruction error", 9.0, "worse than a baseline, by"),
+        ("reconstruction error", 1.0, "better than a baseline, by"),
+        ("classification error", 9.0, "worse than a baseline, by"),
+        ("log-likelihood", 9.0, "better than a baseline, by"),
+        ("log-likelihood", 1.0, "worse than a baseline, by"),
+    ],
+)
+def test_the_difference_at_the_top_says_which_is_better(name: str, value: float, said: str) -> None:
+    evidence = Evidence((figure(name, "model", value), figure("a baseline", "baseline", 5.0)), "", "")
+    what, shown, exact, unit = figures.headline(evidence)[2]
+    assert (what, shown, exact, unit) == (said, "4.00", 4.0, "nats per example")
+
+
+@pytest.mark.parametrize(
     ("verdict", "said"),
     [("exact", "summed over every configuration"), ("consistent", "not a proof"), ("inconsistent", "low end at most")],
 )

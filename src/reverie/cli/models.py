@@ -37,7 +37,7 @@ def _describe(output: Output, name: str) -> None:
 
     cls = registry.get(name)
     arguments = parameters.schema(cls)
-    output.line(f"{name}: {registry.names()[name]}", style="bold")
+    output.line(f"{name}: {registry.about(name)}", style="bold")
     _section(output, "--set", arguments)
     for argument in arguments:
         for choice in argument.choices:

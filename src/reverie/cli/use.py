@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
@@ -107,7 +108,6 @@ def sample(
             facts = {} if y is None else {"label": y}
             chain = {"burn_in": burn_in, "sampler": sampler, "step_size": step_size}
             draws = _call(model, "sample", number, **chain, given=held, y=y, mean=mean or None, seed=seed)
-            draws = draws if held is None else _with_known(model, draws, held)
         else:
             alone = {"given": given, "label": label, "mean": mean or None, "sampler": sampler, "step-size": step_size}
             tempered = _temper(output, model, number, alone, temperatures=temperatures, steps=burn_in, seed=seed)
@@ -119,9 +119,11 @@ def sample(
             labels = drawn_labels(model, draws, model.seed if seed is None else seed)
     kind = "means" if mean else "draws"
     if out is None:
-        shown = _shown(run, model, draws, labels)
-        output.line("\n".join(shown))
-        output.result(draws=shown, n=len(draws), kind=kind, **{k: v for k, v in facts.items() if k != "said"})
+        if as_json:
+            shown = _records(run, model, draws, labels)
+            output.result(draws=shown, n=len(draws), kind=kind, **{k: v for k, v in facts.items() if k != "said"})
+        else:
+            output.line("\n".join(_lines(run, model, draws, labels)))
         return
     _write(run, model, draws, out, labels)
     of = "" if label is None else f" of class {label}"
@@ -181,7 +183,7 @@ def impute(
     if not gaps:
         output.warn(f"{source}: nothing is missing in it, so there is nothing to draw")
     with memory_advice(None):
-        filled = _with_known(model, _call(model, "impute", x, burn_in=burn_in, seed=seed), x)
+        filled = _call(model, "impute", x, burn_in=burn_in, seed=seed)
     _write(run, model, filled, out, None if schema is None or schema.target_name is None else examples.y)
     output.line(f"{gaps:,} missing entries of {len(filled):,} examples drawn and written to {out}")
     steps = own_steps(model) if burn_in is None else burn_in
@@ -199,7 +201,8 @@ def predict(
 ) -> None:
     """Write the likeliest label of each example in DATA under the model in RUN to FILE, in the order of DATA.
 
-    The run must have learned labels: `reverie fit rbm digits --out run --set labels=true --set batch_size=10
+    A mixture or k-means gives the number of each example's cluster, an HMM the state of every step; any other run must
+    have learned labels: `reverie fit rbm digits --out run --set labels=true --set batch_size=10
     --set binarise=threshold`.
 
     For example: reverie predict run new.npy --out labels.csv
@@ -218,9 +221,9 @@ def predict(
         p = _call(model, "predict_proba", examples.x) if probabilities else np.empty((len(label), 0))
     classes = getattr(model, "classes_", None)  # where it has none, components or clusters are numbered
     columns = tuple(f"p_{one}" for one in (range(p.shape[1]) if classes is None else classes)) if probabilities else ()
-    data.write(p, out, columns=columns, labels=label)
-    what = "clusters" if classes is None else "labels"
-    output.line(f"{what}{' and probabilities' * probabilities} of {len(p):,} examples written to {out}")
+    what = "cluster" if classes is None else "label"
+    data.write(p, out, columns=columns, labels=label, called=what)
+    output.line(f"{what}s{' and probabilities' * probabilities} of {len(p):,} examples written to {out}")
     agree = None if examples.y is None or classes is None else float((label == examples.y).mean())
     if agree is not None:
         learned = ", some of which it learned from" if source == run.config.data.source else ""
@@ -392,25 +395,6 @@ def _one(x: NDArray[Any], source: str) -> NDArray[Any]:
     return example
 
 
-def _with_known(model: Model, drawn: NDArray[Any], x: NDArray[Any]) -> NDArray[Any]:
-    """``drawn`` with what is known of ``x`` as it was, since standardising costs real numbers their last digits."""
-    import numpy as np
-
-    from reverie.data.sequences import objects
-
-    if getattr(model, "binarise", None) is not None:
-        return drawn
-    if model.sequences:
-        pairs = zip(drawn, x, strict=True)
-        return objects(
-            [np.where(np.isnan(known), one, known) if known.dtype.kind == "f" else one for one, known in pairs]
-        )
-    if drawn.dtype.kind != "f":
-        return drawn
-    known = x.reshape(-1, *drawn.shape[1:])
-    return np.where(np.isnan(known), drawn, known).astype(drawn.dtype)
-
-
 def _write(run: Run, model: Model, x: NDArray[Any], out: Path, labels: NDArray[Any] | None = None) -> None:
     """Examples as the run's data are, whose white is 1 where the model deals in zeros and ones."""
     from reverie import data
@@ -420,14 +404,29 @@ def _write(run: Run, model: Model, x: NDArray[Any], out: Path, labels: NDArray[A
     data.write(x, out, columns=columns, maximum=white, labels=labels, schema=schema, alphabet=was.alphabet)
 
 
-def _shown(run: Run, model: Model, x: NDArray[Any], labels: NDArray[Any] | None) -> list[str]:
+def _lines(
+    run: Run, model: Model, x: NDArray[Any], labels: NDArray[Any] | None, ending: str | None = None
+) -> list[str]:
     """Examples as lines: sequences of characters as text, what else is sequences as JSON, and tables as CSV."""
-    text = model.sequences and all(len(symbol) == 1 for symbol in run.config.data.alphabet or ["no text"])
-    ending = ".txt" if text else ".jsonl" if model.sequences else ".csv"
+    ending = ending or (".txt" if _is_text(run, model) else ".jsonl" if model.sequences else ".csv")
     with TemporaryDirectory() as folder:
         path = Path(folder) / f"draws{ending}"
         _write(run, model, x, path, labels)
         return path.read_text(encoding="utf-8").splitlines()
+
+
+def _records(run: Run, model: Model, x: NDArray[Any], labels: NDArray[Any] | None) -> list[Any]:
+    """Examples as JSON has them: text as strings, rows of named columns as objects, what else there is as arrays."""
+    if _is_text(run, model):
+        return _lines(run, model, x, labels)
+    found = [json.loads(line) for line in _lines(run, model, x, labels, ".jsonl")]
+    named = model.sequences or run.config.data.columns or run.config.data.table_schema is not None
+    return found if named else [list(row.values()) for row in found]
+
+
+def _is_text(run: Run, model: Model) -> bool:
+    """Whether examples are sequences of characters."""
+    return model.sequences and all(len(symbol) == 1 for symbol in run.config.data.alphabet or ["no text"])
 
 
 def _entries(shape: list[int]) -> int:

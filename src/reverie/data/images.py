@@ -203,9 +203,10 @@ def sides(size: Size) -> tuple[int, int]:
 
 
 def _sizes_differ(first: object, a: NDArray[Any], second: object, b: NDArray[Any]) -> DataError:
+    side = min(a.shape[0], a.shape[1])
     return fault(
         f"{first} is {a.shape[1]}×{a.shape[0]} pixels and {second} is {b.shape[1]}×{b.shape[0]}:"
-        f" give a size that all are brought to, for example size={min(a.shape[0], a.shape[1])}."
+        f" give a size that all are brought to, for example size={side} (on the command line, --size {side})."
     )
 
 

@@ -25,7 +25,7 @@ from reverie.files import pending, write_folder
 @dataclass(frozen=True)
 class _Content:
     """What is written: ``x`` (n, *shape) or sequences, names of columns, the value that is white, a label for each
-    example, and what codes stand for."""
+    example, what codes stand for, and what labels are called."""
 
     x: NDArray[Any]
     columns: tuple[str, ...] = ()
@@ -33,6 +33,7 @@ class _Content:
     labels: NDArray[Any] | None = None
     schema: Schema | None = None
     alphabet: tuple[str, ...] = ()
+    called: str = "label"
 
     @property
     def ragged(self) -> bool:
@@ -48,7 +49,7 @@ class _Content:
             return self.schema.decode(flat, self.labels)
         names = self.columns or column_names("The table", [""] * flat.shape[1])
         values = dict(zip(names, np.ascontiguousarray(flat.T), strict=True))
-        return values if self.labels is None else {"label": self.labels, **values}
+        return values if self.labels is None else {self.called: self.labels, **values}
 
     def _steps(self) -> dict[str, NDArray[Any]]:
         """A row for each step: the number of its sequence and its own, both from 0, and what the step holds."""
@@ -86,6 +87,7 @@ def write(
     labels: NDArray[Any] | None = None,
     schema: Schema | None = None,
     alphabet: Sequence[str] = (),
+    called: str = "label",
 ) -> None:
     """Write examples to a file by its ending, or images to a folder; the file appears whole or not at all.
 
@@ -96,10 +98,11 @@ def write(
         columns: names for the columns of .csv, .tsv, .parquet and .jsonl.
         shape: of one example.
         maximum: the value that is white in images: 255 for bytes and 1 for anything else where not given.
-        labels: (n,) numbers or words, a first column named "label" in tables, y in .npz; ``x`` may then be (n, 0).
+        labels: (n,) numbers or words, a first column in tables, y in .npz; ``x`` may then be (n, 0).
         schema: of the table that ``x`` is like: .csv, .tsv, .parquet and .jsonl then have its header, words for codes,
             whole numbers for integers, and the labels in the target's place.
         alphabet: what the codes of sequences stand for.
+        called: name of the column of labels in tables without a schema.
 
     Raises:
         DataError: if ``x`` can't be written so.
@@ -120,7 +123,7 @@ def write(
         raise UsageError(f"{len(columns)} names of columns don't fit {width} columns.")
     try:
         checked = None if labels is None else _checked(labels, len(x))
-        writer(_Content(x, tuple(columns), maximum, checked, schema, tuple(alphabet)), path)
+        writer(_Content(x, tuple(columns), maximum, checked, schema, tuple(alphabet), called), path)
     except OSError as error:
         raise UsageError(one_line(f"{path} can't be written: {error.strerror or error}.")) from None
 

@@ -24,6 +24,7 @@ the data in the same numbers may be compared.
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -34,7 +35,7 @@ from numpy.typing import NDArray
 
 from reverie.contract import Estimate, Imputation
 from reverie.encoding import Kind
-from reverie.errors import DataError, UsageError
+from reverie.errors import DataError, SeenOtherwiseWarning, UsageError
 from reverie.evidence.hiding import LEAST as LEAST  # whoever asks for gaps asks how many examples that takes
 from reverie.evidence.hiding import LOWER, MIDDLE, Array, Bits, Floats, Sheet, flat, patterns
 from reverie.evidence.intervals import mean_of
@@ -217,8 +218,15 @@ def completions(model: Any, x: Array, hide: Sequence[Bits], draws: int, seed: in
     holes = [np.where(gone, np.nan, np.asarray(one, np.float64)) for one, gone in zip(x, hide, strict=True)]
     asked: Any = holes * draws if model.sequences else np.stack(holes * draws)
     more = {} if steps is None else {"burn_in": steps}
-    filled = flat(model.impute(asked, seed=seed, **more))
+    filled = flat(imputed(model, asked, seed=seed, **more))
     return filled.reshape(draws, -1, filled.shape[1])
+
+
+def imputed(model: Any, x: Any, **how: Any) -> Any:
+    """What the model's ``impute`` makes of x; that known entries come back as bits needs no warning in figures."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SeenOtherwiseWarning)
+        return model.impute(x, **how)
 
 
 def own_steps(model: Any) -> int | None:

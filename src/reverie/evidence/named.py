@@ -13,13 +13,12 @@ from reverie.evidence.summary import Evidence
 COPIES, USEFULNESS, SHARPNESS = "near copies", "usefulness", "sharpness"
 NOISY = "log-likelihood with noise"
 TAUGHT = "share of what real examples teach"
+LOSSES = ("classification error", "reconstruction error", "linear classifier on codes", "nearest neighbours on codes")
+"""Figures of held-out examples of which less is better; of all others beside a baseline more is."""
 KNOWN = (
     "log-likelihood",
     NOISY,
-    "classification error",
-    "reconstruction error",
-    "linear classifier on codes",
-    "nearest neighbours on codes",
+    *LOSSES,
     "precision",
     "recall",
     "density",

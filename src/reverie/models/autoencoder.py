@@ -81,12 +81,12 @@ class Autoencoder(LatentModel):
     name: ClassVar[str] = "autoencoder"
     curves: ClassVar[tuple[Curve, ...]] = (
         Curve(
-            "Reconstruction",
+            "Reconstruction loss",
             {"train_reconstruction": "training", "validation_reconstruction": "validation"},
-            "nats per example",
+            "nats per example: cross-entropy, or half the squared error",
             "lower",
-            "Of a few undamaged rows of each split: cross-entropy of discrete columns, half the squared error of "
-            "standardised real ones.",
+            "What training makes small, of a few undamaged rows of each split: cross-entropy of discrete columns, half "
+            "the squared error of standardised real ones. The evidence has the whole squared error, of all columns.",
         ),
         Curve("Penalties", {"penalty": "sparsity and contraction"}, "added to the error", "lower"),
     )

@@ -546,7 +546,8 @@ class BoltzmannMachine(EnergyModel):
         if not numbers or not 0 < coldest <= hottest < math.inf:
             raise UsageError(f"anneal(hottest={hottest!r}, coldest={coldest!r}): it takes 0 < coldest <= hottest")
         rng = Random(self.seed if seed is None else seed, f"{self.name}/anneal", self._where)
-        held = self._held(given, None, n)
+        known = None if given is None else self._example(given)
+        held = self._held(known, None, n)
         uniform = torch.zeros_like(self.params_["b"])
         with torch.no_grad(), self._threads(n):
             v, h = self.layers(self.with_uniform_base().base_sample(n, rng))
@@ -556,7 +557,10 @@ class BoltzmannMachine(EnergyModel):
             v, h = self.layers(state)
             energy = self.energy(v, h)
             order = energy.argsort(stable=True)
-        return Lowest(self._returned(v[order]), h[order].numpy(force=True), energy[order].numpy(force=True))
+        examples = self._returned(v[order])
+        if known is not None:
+            examples = self._with_known(examples, known)
+        return Lowest(examples, h[order].numpy(force=True), energy[order].numpy(force=True))
 
     def visible_mean(self, chain: Tensor, rng: Random) -> Tensor:
         """p(v_i = 1 | all other units), since the visible units are not independent given h: (B, N) -> (B, D)."""

@@ -101,19 +101,29 @@ class DCGAN(Players):
     def generator(self) -> Decoder:
         """z and the label to an image before its hyperbolic tangent."""
         return Decoder(
-            self._image(), self.latent_ + self.classes, self.channels, activation="relu", batch_norm=self.batch_norm_
+            self._image(self.shape_),
+            self.latent_ + self.classes,
+            self.channels,
+            activation="relu",
+            batch_norm=self.batch_norm_,
         )
 
     @property
     def discriminator(self) -> Encoder:
         """An image to its log-odds."""
-        return Encoder(self._image(), self.answers, self.channels, activation="leaky-relu", batch_norm=self.batch_norm_)
+        return Encoder(
+            self._image(self.shape_), self.answers, self.channels, activation="leaky-relu", batch_norm=self.batch_norm_
+        )
 
-    def _image(self) -> tuple[int, int, int]:
-        h, w, maps = self._picture_shape("dcgan", "take gan, whose players are fully connected")
+    def check_shape(self, shape: tuple[int, ...]) -> None:
+        """Images alone, whose sides halve to 4."""
+        self._image(shape)
+
+    def _image(self, shape: tuple[int, ...]) -> tuple[int, int, int]:
+        h, w, maps = self._picture_shape(shape, "dcgan", "take gan, whose players are fully connected")
         least, most = SIDES
         if not (least <= min(h, w) and max(h, w) <= most):
-            first = len(self.shape_) == 3 and h in (1, 3, 4) and least <= min(w, maps)
+            first = len(shape) == 3 and h in (1, 3, 4) and least <= min(w, maps)
             raise UsageError(
                 f"dcgan takes images with sides from {least} to {most} pixels, but these have {h} × {w}"
                 + (

@@ -426,10 +426,8 @@ class HMM(DensityModel):
         """The same with whole numbers in the middle of their levels, so that no noise decides what is predicted."""
         return super()._centred(X)
 
-    def _new(self, X: Any, rng: Random) -> Any:
-        """New sequences as the equations see them."""
-        check_is_fitted(self, "params_")
-        x = self._validated(X, gaps=True)
+    def seen(self, x: Any, rng: Random) -> Any:
+        """Checked sequences as the equations see them."""
         self._tell_of_strays(x.rows)
         return self.prepare(self._stored(x, None, self.buffers_, None, rng).to(self._where), rng.stream("visit"))
 
@@ -458,9 +456,10 @@ class HMM(DensityModel):
             volume = x.lengths.to(x.device) * volumes.sum()
         return volume
 
-    def _objects(self, x: Sequences) -> Array:
-        """Sequences as the user's data came, in an array of objects (n,)."""
-        return _objects(x.split(self._returned(x.rows)))
+    def _objects(self, x: Sequences, known: Array | None = None) -> Array:
+        """Sequences as the user's data came, in an array of objects (n,); checked steps (N, D) say what was known."""
+        rows = self._returned(x.rows)
+        return _objects(x.split(rows if known is None else self._with_known(rows, known)))
 
     # What is asked of it --------------------------------------------------------------------------------------------
 
@@ -494,11 +493,12 @@ class HMM(DensityModel):
         if y is not None:
             raise UsageError(f"y={y!r}: {type(self).__name__} learns no labels of whole sequences")
         if given is not None:
-            x = self._encoded([given])
+            known = self._known([given])
+            x = self._as_scored(known)
             _few_enough(n, len(x.rows))
             copies = Sequences(x.rows.repeat(n, 1), x.lengths.repeat(n))
             with torch.no_grad():
-                return self._objects(self.complete(copies, self._rng("sample", seed)))
+                return self._objects(self.complete(copies, self._rng("sample", seed)), np.tile(known.rows, (n, 1)))
         rng = self._rng("sample", seed)
         with torch.no_grad():
             path, lengths = self._paths(n, length, rng.stream("path"))
@@ -550,7 +550,8 @@ class HMM(DensityModel):
         Returns:
             (n,) objects: the beginning and what follows.
         """
-        x, rng = self._encoded([beginning]), self._rng("continue", seed)
+        begun, rng = self._known([beginning]), self._rng("continue", seed)
+        x = self._as_scored(begun)
         n = _few_enough(n)
         if steps is None and not self.with_ends:
             raise UsageError("steps=None: this model knows no end (ends=False); say how many steps")
@@ -559,8 +560,8 @@ class HMM(DensityModel):
             if steps is None:
                 first = inference.sample_states(now.log(), self.log_transition, torch.ones(n, dtype=torch.int64), rng)
                 path, lengths = self._to_their_ends(first, rng.stream("on"))
-                begun = lengths.cumsum(0) - lengths  # the first state is that of the last step of the beginning
-                path, lengths = path[_all_but(begun, len(path))], lengths - 1
+                firsts = lengths.cumsum(0) - lengths  # the first state is that of the last step of the beginning
+                path, lengths = path[_all_but(firsts, len(path))], lengths - 1
             else:
                 at_least("steps", steps, 0)
                 _few_enough(n, steps)
@@ -568,7 +569,9 @@ class HMM(DensityModel):
                 next_ = (now @ self.log_transition.exp()).log()
                 path = self._of_length(next_ - next_.logsumexp(0), lengths, rng, ended=False)
             new = self._objects(Sequences(self._emitted(path, rng.stream("emission")), lengths))
-        known = self._returned(x.rows) if not x.rows.isnan().any() else np.asarray(beginning)
+        known = self._with_known(self._returned(x.rows.nan_to_num()), begun.rows)
+        gaps = np.isnan(begun.rows).reshape(known.shape) if begun.rows.dtype.kind == "f" else np.zeros(1, bool)
+        known = np.where(gaps, np.nan, known) if gaps.any() else known
         return _objects(np.concatenate([known, more.astype(known.dtype)]) for more in new)
 
     def impute(self, X: Any, *, seed: int | None = None) -> Any:
@@ -579,11 +582,13 @@ class HMM(DensityModel):
             seed: decides the draws; None stands for the constructor's.
 
         Returns:
-            In the form of X: known entries as the model sees them, missing ones drawn.
+            In the form of X: known entries as they were given, missing ones drawn; all of them as zeros and ones where
+            the model binarises, which a warning says.
         """
+        known = self._known(X)
         with torch.no_grad():
-            x = self.complete(self._encoded(X), self._rng("impute", seed))
-        return _as_given(X, list(self._objects(x)))
+            x = self.complete(self._as_scored(known), self._rng("impute", seed))
+        return _as_given(X, list(self._objects(x, known.rows)))
 
     def _log_density(self, x: Any) -> Tensor:
         """In the data's own units: B sequences -> (B,)."""

@@ -44,6 +44,7 @@ LEAST_LOG_SCALE = -6.0
 bound."""
 PAIRS, GRID, STEPS, SHOWN = 12, 8, 10, 8
 """Pictures: reconstructions, side of the latent map, images of a walk, and dimensions or walks."""
+_CONVOLUTIONAL = ("convolutional=True", "leave it out for a fully connected network")
 AT_ONCE = 2**22
 """Entries of examples that go through a network together: its maps are several times as large."""
 
@@ -148,18 +149,19 @@ class Latent(Model):
     def _threads(self, rows: int) -> AbstractContextManager[None]:
         return threads_for(min(rows, ROWS) * max(p.numel() for p in self.params_.values()))
 
-    def _picture_shape(self, who: str, instead: str) -> tuple[int, int, int]:
-        """Height, width and channels of an example, as ``who`` wants it; ``instead`` says what does without.
+    @staticmethod
+    def _picture_shape(shape: tuple[int, ...], who: str, instead: str) -> tuple[int, int, int]:
+        """Height, width and channels of an example of a shape, as ``who`` wants it; ``instead`` says what does without.
 
         Raises:
             UsageError: it is no image.
         """
-        if len(self.shape_) not in (2, 3):
+        if len(shape) not in (2, 3):
             raise UsageError(
                 f"{who} takes images (n, height, width) or (n, height, width, channels), but an example has shape "
-                f"{self.shape_}; {instead}"
+                f"{shape}; {instead}"
             )
-        h, w, *channels = self.shape_
+        h, w, *channels = shape
         return h, w, math.prod(channels)
 
 
@@ -187,6 +189,11 @@ class LatentModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Latent):
         """Numbers that the encoder puts out."""
         return self.latent
 
+    def check_shape(self, shape: tuple[int, ...]) -> None:
+        """Images alone, where they are to pass through convolutions."""
+        if self.convolutional:
+            self._picture_shape(shape, *_CONVOLUTIONAL)
+
     @property
     def encoder(self) -> MLP | Encoder:
         """The network from the statistics of an example to its code."""
@@ -204,7 +211,7 @@ class LatentModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Latent):
 
     def _image(self) -> tuple[int, int, int]:
         """Height, width and channels of an example, with as many channels as its units have statistics."""
-        h, w, channels = self._picture_shape("convolutional=True", "leave it out for a fully connected network")
+        h, w, channels = self._picture_shape(self.shape_, *_CONVOLUTIONAL)
         unit = self.x_unit
         if isinstance(unit, Blocks):
             raise UsageError("convolutional=True takes columns of one kind, the same for all pixels; leave it out")

@@ -93,12 +93,12 @@ class NaiveBayes(DensityModel):
     labels: bool = True
     curves: ClassVar[tuple[Curve, ...]] = (
         Curve(
-            "Log-likelihood",
+            "Joint log-likelihood",
             {"train_log_likelihood": "training", "validation_log_likelihood": "validation"},
             "nats per example",
             "higher",
-            "Exact, log p(x, y), of the watched examples after the step; of all training examples before it where "
-            "labels are missing and iterations go on.",
+            "Exact, log p(x, y): of examples with their labels, where the evidence has log p(x). Of the watched "
+            "examples after the step; of all training ones before it where labels are missing and iterations go on.",
         ),
         Curve(
             "Classification error",

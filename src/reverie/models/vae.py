@@ -46,7 +46,6 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, ClassVar, Literal
 
-import numpy as np
 import torch
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
@@ -55,7 +54,7 @@ from torch import Tensor
 from reverie.binary import Binarise
 from reverie.contract import Curve, Estimate, Imputation, Metrics
 from reverie.encoding import Kind
-from reverie.errors import DataError, UsageError
+from reverie.errors import UsageError
 from reverie.evidence import decoders, importance
 from reverie.evidence.decoders import Hamiltonian
 from reverie.evidence.importance import Weights
@@ -461,8 +460,9 @@ class VAE(LatentModel):
         if given is not None:
             if mean:
                 raise UsageError("mean=True gives means of free draws; with given= leave it out")
-            held = self._with_gaps(self._example(given))
-            return self._returned(self._completed(held.expand(n, -1), code, burn_in, "metropolis", rng))
+            known = self._example(given)
+            held = self._as_scored(known).expand(n, -1)
+            return self._with_known(self._returned(self._completed(held, code, burn_in, "metropolis", rng)), known)
         parts = [self._drawn(size, code, mean, rng)[0] for size in importance.parts(n, ROWS)]
         empty = torch.zeros(0, self.x_unit.size)
         return self._returned(torch.cat(parts) if parts else empty, mean)
@@ -496,15 +496,17 @@ class VAE(LatentModel):
             seed: decides the draws; None stands for the constructor's.
 
         Returns:
-            (n, *data shape): known entries as the model sees them, missing ones drawn.
+            (n, *data shape): known entries as they were given, missing ones drawn; all of them as zeros and ones where
+            the model binarises, which a warning says.
         """
         at_least("burn_in", burn_in, 1)
         if chain not in ("metropolis", "pseudo-gibbs"):
             raise UsageError(f"chain={chain!r}: it takes 'metropolis' or 'pseudo-gibbs'")
-        held = self._with_gaps(X)
+        known = self._known(X)
+        held = self._as_scored(known)
         rng = Random(self.seed if seed is None else seed, f"{self.name}/impute", self._where)
         parts = [self._completed(part, None, burn_in, chain, rng) for part in held.split(ROWS)]
-        return self._returned(torch.cat(parts) if parts else held)
+        return self._with_known(self._returned(torch.cat(parts) if parts else held), known)
 
     def _completed(self, held: Tensor, code: Tensor | None, steps: int, chain: str, rng: Random) -> Tensor:
         """Rows (n, d) with NaN for what is missing, completed by the chain's last state."""
@@ -532,21 +534,6 @@ class VAE(LatentModel):
         ]
         accepted = rng.uniform((len(z),)).to(z).log() < log_w[1] - log_w[0]
         return torch.where(accepted[:, None], new, z)
-
-    def _with_gaps(self, X: Any) -> Tensor:
-        """Rows (n, d) as the equations see them where values are known, and NaN where they are not."""
-        check_is_fitted(self, "params_")
-        return self.seen(self._validated(X, gaps=True), Random(self.seed, f"{self.name}/scored"))
-
-    def _example(self, given: Any) -> Array:
-        """One example with gaps as (1, *data shape)."""
-        try:
-            row: Array = np.asarray(given, dtype=np.float64)
-        except (TypeError, ValueError) as error:
-            raise DataError(f"given must be numbers of shape {self.shape_}, with NaN for what to draw") from error
-        if row.size != self.n_features_in_:
-            raise DataError(f"given has shape {row.shape}, but an example has shape {self.shape_}")
-        return row.reshape(1, *self.shape_)
 
     # Labels ---------------------------------------------------------------------------------------------------------
 

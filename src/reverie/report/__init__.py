@@ -75,7 +75,7 @@ def build(run: Run, *, seed: int = 0) -> str:
         "run": run.config,
         "family": cls.__name__,
         "title": f"{cls.__name__} on {run.config.data.name}",
-        "about": registry.names()[run.config.model],
+        "about": registry.about(run.config.model),
         "warning": facts.warning(run.config),
         "missing": missing,
         "verdict": _verdict(evidence) if evidence else [],

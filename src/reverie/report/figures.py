@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
+from reverie.evidence.named import LOSSES
 from reverie.evidence.summary import SHARE
 from reverie.report import charts, words
 
@@ -108,8 +109,9 @@ def headline(evidence: Evidence) -> list[tuple[str, str, float, str]]:
     floor = next((f for f in evidence.figures if f.role == "baseline" and _ground(f) == _ground(own)), None)
     if floor is not None:
         gain = own.estimate.value - floor.estimate.value
+        than = f"{'better' if (gain < 0) == (own.name in LOSSES) else 'worse'} than {floor.name}, by"
         found.append(_top(floor))
-        found.append(("difference", _shown(gain, own.estimate.unit, sign=True), gain, own.estimate.unit))
+        found.append((than, _shown(abs(gain), own.estimate.unit), abs(gain), own.estimate.unit))
     others = [f for f in evidence.figures if f.role == "model" and f is not own]
     return found + [_top(other) for other in others]
 

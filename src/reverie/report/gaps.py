@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reverie import contract
-from reverie.evidence.gaps import COMMONEST, LOG, SCORE, SQUARED, WRONG, filled_by, own_steps
+from reverie.evidence.gaps import COMMONEST, LOG, SCORE, SQUARED, WRONG, filled_by, imputed, own_steps
 from reverie.evidence.hiding import LOWER, with_room
 from reverie.report import words
 from reverie.report.between import interval, shown
@@ -77,7 +77,7 @@ def picture(model: Model, seen: Seen, seed: int) -> contract.Picture | None:
     own = own_steps(model)
     steps = {} if own is None else {"burn_in": min(own, STEPS)}
     drawn: list[NDArray[Any]] = [
-        np.asarray(model.impute(raw, seed=seed + k, **steps), np.float64).reshape(real.shape) for k in range(DRAWS)
+        np.asarray(imputed(model, raw, seed=seed + k, **steps), np.float64).reshape(real.shape) for k in range(DRAWS)
     ]
     rows = {"known": grey, **{f"draw {k + 1}": one for k, one in enumerate(drawn)}, "hidden, too": real}
     return contract.Picture(
