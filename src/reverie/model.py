@@ -416,10 +416,10 @@ class Model(BaseEstimator):
             shape = X.shape if hasattr(X, "shape") else np.asarray(X).shape
             if len(shape) > 2:
                 X = np.asarray(X).reshape(shape[0], math.prod(shape[1:]))
-            if reset:
-                self.check_shape(tuple(shape[1:]))
-            else:
+            if not reset:
                 self._check_shape(shape)
+            elif len(shape) > 1:
+                self.check_shape(tuple(shape[1:]))
             x: Array = validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite=finite, order="C")
         except UsageError:
             raise
