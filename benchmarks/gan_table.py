@@ -26,17 +26,18 @@ from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from _common import Check, Result, epochs_left, main, say
 from reverie import data, registry
 from reverie.comparison.families import suited
-from reverie.comparison.standing import COPYING, TELL, Mean, copied, figures_of_draws, over_seeds
+from reverie.comparison.standing import COPYING, Mean, copied, figures_of_draws, over_seeds
 from reverie.contract import Estimate
 from reverie.data import Dataset
 from reverie.evidence.draws import About, Draws, as_written, judge
 from reverie.evidence.references import shuffled
-from reverie.evidence.resemblance import CEILING, DRAWS, SHUFFLED
+from reverie.evidence.resemblance import CEILING, DRAWS, SHUFFLED, TELL
 from reverie.evidence.two_sample import two_sample
 from reverie.random import Random
 
@@ -74,6 +75,10 @@ class Shuffled:
     seed: int
     labels: ClassVar[bool] = False
     sequences: ClassVar[bool] = False
+
+    def seen(self, x: Rows, rng: Random) -> torch.Tensor:
+        """Rows as they are."""
+        return torch.from_numpy(x)
 
     def sample(self, n: int) -> Rows:
         """Training rows whose columns are shuffled independently."""

@@ -417,7 +417,7 @@ class Model(BaseEstimator):
             if len(shape) > 2:
                 X = np.asarray(X).reshape(shape[0], math.prod(shape[1:]))
             if not reset:
-                self._check_shape(shape)
+                self._check_same_shape(shape)
             elif len(shape) > 1:
                 self.check_shape(tuple(shape[1:]))
             x: Array = validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite=finite, order="C")
@@ -444,7 +444,7 @@ class Model(BaseEstimator):
             advice = "impute() fills the gaps" if fills else "take complete rows"
         return f" The first is in row {row}, column {column}; {advice}."
 
-    def _check_shape(self, shape: tuple[int, ...]) -> None:
+    def _check_same_shape(self, shape: tuple[int, ...]) -> None:
         if len(shape) > 2 and tuple(shape[1:]) != self.shape_:
             raise DataError(
                 f"{type(self).__name__} was fitted on examples of shape {self.shape_}, but these have shape {shape[1:]}"

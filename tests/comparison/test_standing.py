@@ -14,7 +14,6 @@ from reverie.comparison.field import Entry
 from reverie.comparison.standing import (
     COVER,
     LIKELIHOOD,
-    TELL,
     TIED,
     TIME,
     UNLEARNED,
@@ -28,6 +27,7 @@ from reverie.comparison.standing import (
     over_seeds,
 )
 from reverie.contract import Estimate
+from reverie.evidence.resemblance import TELL
 from reverie.evidence.summary import Evidence, Figure
 
 

@@ -68,7 +68,7 @@ def test_the_figures_of_a_model_of_codes():
     probes = {name: f.estimate.value for name, f in by_name.items() if name.startswith("linear classifier")}
     assert probes["linear classifier on codes"] > probes["linear classifier on 2 principal components"] + 0.2
     said = verdict(figures)
-    assert "2 principal components, the best linear code of this size" in said
+    assert "per example, which is worse; 2 principal components, the best linear code of this size" in said
     assert "of the labels wrong on codes" in said
     assert not [f for f in figures if f.split == "train" and "classifier" in f.name]
     without = tuple(gather(Cut(), splits, "by hand", {}))

@@ -18,6 +18,7 @@ from reverie.data.sequences import objects
 from reverie.errors import DataError
 from reverie.evidence import gaps as page
 from reverie.evidence import gates, named, rivals
+from reverie.evidence.draws import as_drawn
 from reverie.evidence.gaps import LEAST, LOG, SCORE, SQUARED, WRONG, commonest, completions, gaps, kernel_score
 from reverie.evidence.hiding import HIDDEN, LOWER, MIDDLE
 from reverie.evidence.rivals import nearest
@@ -407,6 +408,25 @@ def test_sequences_are_filled():
     assert found.measure(SCORE).floor.value > 0.2
     assert found.measure(SCORE).nearest.value < 0.1
     assert found.measure(f"{WRONG}, middle quarter").model.value < 0.02
+
+
+def test_columns_of_a_mixed_row_that_are_drawn_as_bits_are_held_against_bits():
+    """Greys of which the model sees bits, beside real numbers: as greys, no draw would ever be right."""
+    rng = np.random.default_rng(0)
+    grey = rng.random((300, 1)) + 0.1 * rng.random((300, 3))
+    x = np.concatenate([grey, grey[:, :2] + 0.1 * rng.normal(size=(300, 2))], 1)
+    kinds = ("bernoulli",) * 3 + ("gaussian",) * 2
+    model = RBM(4, visible=kinds, binarise="threshold", epochs=5, learning_rate=0.01, batch_size=20, device="cpu")
+    model.fit(x[:200])
+    x[200, 0] = np.nan
+    drawn = as_drawn(model, x[200:])
+    assert set(drawn[1:, :3].ravel()) == {0, 1}
+    assert np.isnan(drawn[0, 0])
+    np.testing.assert_array_equal(drawn[:, 3:], x[200:, 3:])
+    found = gaps(model, {"train": x[:200], "test": x[201:]})
+    wrong = found.measure(WRONG)
+    assert wrong.floor.value == pytest.approx(0.5, abs=0.1)  # of halves, two draws agree as often as not
+    assert wrong.nearest.value < 0.2
 
 
 def test_a_model_of_bits_is_held_against_bits():

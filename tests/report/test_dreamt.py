@@ -43,9 +43,7 @@ def test_what_is_beyond_the_ends_is_drawn_there_and_what_cannot_be_told_is_not()
     ends = {"shuffled": estimate(0.5)}
     assert places(Row("a", estimate(9.0), estimate(0.9), ends, True))[1] == between._RIGHT
     assert places(Row("a", estimate(-9.0), estimate(0.9), ends, True))[1] == between._LEFT
-    text = between.chart([Row("a", estimate(0.5), estimate(0.5), ends, True, measurable=False)], what="w")
-    assert "circle" not in text
-    assert "no figure whose ceiling" in text
+    assert not between.chart([Row("a", estimate(0.5), estimate(0.5), ends, True, measurable=False)], what="w")
 
 
 def test_shares_are_percentages() -> None:

@@ -39,7 +39,7 @@ from reverie.contract import Estimate
 from reverie.evidence import named
 from reverie.evidence.draws import Draws
 from reverie.evidence.memorisation import Memorisation
-from reverie.evidence.resemblance import SHUFFLED
+from reverie.evidence.resemblance import SHUFFLED, TELL
 from reverie.evidence.summary import SHARE
 
 Better = Literal["higher", "lower"]
@@ -57,7 +57,7 @@ SEEDS, ENOUGH = 3, 400
 a share are then at most 5%."""
 COIN = 0.5
 """How often a classifier is right that knows nothing."""
-TELL, COVER, LIKELIHOOD = "two-sample accuracy", "coverage", "log-likelihood"
+COVER, LIKELIHOOD = "coverage", "log-likelihood"
 UNLEARNED, TIME, TIED = "below independent columns", "time of training", "tied"
 """Other steps at which a contender stops, and what it is called where it stops at none."""
 STEPS: tuple[tuple[str, Better], ...] = ((TELL, "lower"), (COVER, "higher"), (LIKELIHOOD, "higher"))

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from reverie.encoding import Kind
 from reverie.evidence import features
-from reverie.evidence.draws import as_bits, as_written, known_labels, meets_bits
+from reverie.evidence.draws import as_bits, as_drawn, as_written, known_labels, meets_bits
 from reverie.evidence.intervals import share_of
 from reverie.evidence.references import with_gaps
 from reverie.evidence.spaces import Columns, kinds_of
@@ -63,8 +63,10 @@ def asked_for(
     train, real = splits["train"][learned], splits[split][held]
     if meets_bits(model, train) and meets_bits(model, real):
         train, real, kinds = as_bits(model, train), as_bits(model, real), "bernoulli"
-    elif kinds is not None:
-        drawn = as_written(drawn, splits["train"], kinds_of(kinds, drawn.shape[1]))
+    else:
+        train, real = as_drawn(model, train), as_drawn(model, real)
+        if kinds is not None:
+            drawn = as_written(drawn, splits["train"], kinds_of(kinds, drawn.shape[1]))
     space = Columns(kinds, train)
     # Draws have no gaps of their own, which would make them easier to tell than the real examples of the ceiling.
     seen, fake = space(train), space(with_gaps(drawn, real))

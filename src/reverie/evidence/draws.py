@@ -7,6 +7,7 @@ the same zeros and ones. At most :data:`MOST` of either are taken, which every f
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -113,7 +114,7 @@ def judge(
     drawn, drawn_y = labelled(model, n, y, seed)
     some = Random(seed, "draws/held-out").permutation(len(splits[split]))[:most]
     binary = not model.sequences and meets_bits(model, splits["train"][:most]) and meets_bits(model, splits[split])
-    train, real = (as_bits(model, x) if binary else x for x in (splits["train"], splits[split][some]))
+    train, real = ((as_bits if binary else as_drawn)(model, x) for x in (splits["train"], splits[split][some]))
     kinds: Kind | Sequence[Kind] | None = "bernoulli" if binary else about.kinds or taken_for(model)
     drawn = drawn if binary or about.kinds is None else as_written(drawn, train, about.kinds)
     images = about.images and not model.sequences and min(train.shape[1:3]) >= _LEAST_SIDE
@@ -197,6 +198,19 @@ def as_bits(model: Any, x: Array, seed: int = 0) -> Array:
     """Examples as these zeros and ones."""
     found = prepared(model, x, seed)
     return x if found is None else found.astype(np.uint8)
+
+
+def as_drawn(model: Any, x: Array, seed: int = 0) -> Array:
+    """Examples (n, …) in the numbers that draws come in: bits in those columns of mixed rows that are drawn as bits."""
+    if model.sequences or getattr(model, "binarise", None) is None:
+        return x
+    columns = math.prod(x.shape[1:])
+    flat = x.reshape(len(x), columns)
+    v = model.seen(flat, Random(seed, "report").stream("seen")).numpy(force=True)
+    bits, kept = np.flatnonzero(model.encoding.in_bits(columns)), model.encoding.kept(model.buffers_, columns)
+    found = np.array(flat, np.float64)
+    found[:, bits] = v[:, np.searchsorted(kept, bits)]
+    return found.reshape(x.shape)
 
 
 def as_written(drawn: Array, train: Array, kinds: Sequence[Kind]) -> Array:

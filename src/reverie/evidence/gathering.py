@@ -179,7 +179,8 @@ def _one_gaussian(model: Any, train: Any, x: Any) -> Estimate:
 
 def _errors(model: Any, split: str, train: Any, x: Any, y: Any, protocol: str) -> Iterator[Figure]:
     """Shares of wrong labels, of those known: the model's, and that of always giving the commonest training label."""
-    train, x, y = train[~unlabelled(train)], x[~unlabelled(y)], y[~unlabelled(y)]
+    known, train = ~unlabelled(y), train[~unlabelled(train)]
+    x, y = x[known], y[known]
     if not len(y):
         return
     kinds, counts = np.unique(train, return_counts=True)

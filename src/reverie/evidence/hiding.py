@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reverie.encoding import Kind
-from reverie.evidence.draws import as_bits, as_written, meets_bits, taken_for
+from reverie.evidence.draws import as_bits, as_drawn, as_written, meets_bits, taken_for
 from reverie.evidence.spaces import numbers_of
 from reverie.random import Random
 
@@ -78,12 +78,12 @@ class Sheet:
         """
         learned, examples = _some(train, DONORS, DONORS), _some(x, most, STEPS)
         binary = not model.sequences and meets_bits(model, learned) and meets_bits(model, x)
-        whole, seen = flat(x[:1]).shape[1], learned
+        whole, seen = flat(x[:1]).shape[1], as_drawn(model, learned)
         if binary:
             seen, bits = as_bits(model, learned), as_bits(model, examples)
             examples, held = with_room(model, examples, bits), flat(bits)
         else:
-            held = flat(examples)
+            held = flat(as_drawn(model, examples))
         known, lengths = flat(seen), _lengths(examples)
         number = np.full(whole, not binary) & numbers_of(kinds or taken_for(model), train, whole)
         spread = np.array([np.ptp(column[~np.isnan(column)]) if (column == column).any() else 0 for column in known.T])

@@ -31,7 +31,7 @@ from reverie.evidence.bins import bins, nearest, partition
 from reverie.evidence.discrepancy import maximum_mean_discrepancy
 from reverie.evidence.intervals import Test
 from reverie.evidence.likelihood import Report
-from reverie.evidence.resemblance import LEVEL
+from reverie.evidence.resemblance import LEVEL, TELL
 from reverie.evidence.spaces import Space
 from reverie.evidence.two_sample import Classifier, two_sample
 from reverie.random import Random
@@ -150,9 +150,7 @@ class _Tests:
         """Each, by the name that its figure has, the cheapest first; they are not done before they are called."""
         return {
             "bins that differ": lambda: bins(self.centres, self.real, fake, seed),
-            "two-sample accuracy": lambda: two_sample(
-                self.real, fake, seed, classifier=self.classifier() if self.classifier else None
-            ),
+            TELL: lambda: two_sample(self.real, fake, seed, classifier=self.classifier() if self.classifier else None),
             "maximum mean discrepancy": lambda: maximum_mean_discrepancy(self.real, fake, seed),
         }
 

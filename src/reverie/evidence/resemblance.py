@@ -38,6 +38,8 @@ Better = Literal["higher", "lower"]
 
 MOST = 10_000
 """Examples of each set, at most."""
+TELL = "two-sample accuracy"
+"""The one figure that any defect can show in, by its name."""
 LEVEL = 0.05
 """Of tests: how often they may call draws from the data's own distribution unlike."""
 LEAST = 10
@@ -121,7 +123,7 @@ class Resemblance:
     @property
     def verdict(self) -> str:
         """The tests, how often a classifier is right, and coverage, in plain words."""
-        accuracy, covered = self.score("two-sample accuracy"), self.score("coverage")
+        accuracy, covered = self.score(TELL), self.score("coverage")
         told = "could not be told from held-out examples by any test, which is no proof that they are alike"
         if self.told:
             told = f"can be told from held-out examples (by {', '.join(self.told)})"
@@ -225,7 +227,7 @@ class _Against:
         self.tabular = isinstance(space, Columns)
         arrays: dict[str, Callable[[Tensor], dict[str, Estimate | Test]]] = {
             "neighbourhoods": self._neighbourhoods,
-            "two-sample test": lambda y: {"two-sample accuracy": two_sample(self._x, y, self._seed, self._space.name)},
+            "two-sample test": lambda y: {TELL: two_sample(self._x, y, self._seed, self._space.name)},
             "maximum mean discrepancy": lambda y: {
                 "maximum mean discrepancy": maximum_mean_discrepancy(self._x, y, self._seed, space=self._space.name)
             },

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from reverie.contract import Estimate
@@ -9,10 +10,9 @@ from reverie.evidence.character import Part, Sharpness
 from reverie.evidence.draws import Draws
 from reverie.evidence.memorisation import LEVEL, Memorisation
 from reverie.evidence.power import DROPPED
-from reverie.evidence.resemblance import CEILING, Resemblance, Score
+from reverie.evidence.resemblance import CEILING, TELL, Resemblance, Score
 from reverie.evidence.summary import Figure
 
-TELL = "two-sample accuracy"
 SHORT, COPIED, FEW = 0.05, 0.02, 3
 """By how much precision or coverage must miss its ceiling, and what share of draws must be copies, to be worth a word;
 and how many parts are named."""
@@ -248,9 +248,12 @@ def _of_codes(figures: Sequence[Figure], split: str) -> str:
     if lost is None:
         return ""
     linear = next(f for f in own if f.role == "baseline" and f.estimate.unit == lost.unit)
+    apart = lost.value - linear.estimate.value
+    sure = abs(apart) > 2 * math.hypot(lost.stderr or 0.0, linear.estimate.stderr or 0.0)
+    which = f", which is {'worse' if apart > 0 else 'better'}" if sure else ""
     words = [
         f"On {lost.n:,} {split} examples, codes give them back with a squared error of {_with_error(lost)} per "
-        f"example; {linear.name}, the best linear code of this size, with {_with_error(linear.estimate)}."
+        f"example{which}; {linear.name}, the best linear code of this size, with {_with_error(linear.estimate)}."
     ]
     read = {f.name: f.estimate.value for f in own if f.name.startswith("linear classifier on ")}
     if read:

@@ -391,21 +391,17 @@ class BoltzmannMachine(EnergyModel):
         Temperatures are doubled until a few examples, whose chains are thrown away, are known well enough.
         """
         x, trials = self.hidden_input(v), Random(self.seed, "free energy/trials", v.device)
-        for steps in _ESTIMATE_STEPS:
-            if steps == _ESTIMATE_STEPS[-1]:
-                break
-            error = self._coupled(x[:_ESTIMATE_TRIALS], steps, trials)[1]
-            if float(error.square().mean().sqrt()) <= _ESTIMATE_ERROR:
-                break
+        *fewer, most = _ESTIMATE_STEPS
+        errors = ((steps, self._coupled(x[:_ESTIMATE_TRIALS], steps, trials)[1]) for steps in fewer)
+        steps = next((k for k, error in errors if float(error.square().mean().sqrt()) <= _ESTIMATE_ERROR), most)
         rng = Random(self.seed, "free energy", v.device)
         parts = x.split(max(1, _AT_ONCE // (_ESTIMATE_CHAINS * self.hidden)))
         found = [self._coupled(part, steps, rng) for part in parts]
         return torch.cat([value for value, _ in found]), torch.cat([error for _, error in found])
 
     def _coupled(self, x: Tensor, steps: int, rng: Random) -> tuple[Tensor, Tensor]:
-        """log Σ_h exp(h·x + ½ hᵀJh) along exp(h·(m + β (x − m)) + ½ β hᵀJh), m the logits of
-        a few mean-field updates, in
-        ``steps`` temperatures; and its standard error: (B, H) -> (B,), (B,)."""
+        """log Σ_h exp(h·x + ½ hᵀJh), along exp(h·(m + β (x − m)) + ½ β hᵀJh) in so many ``steps``, m being the logits
+        of a few mean-field updates; and its standard error: (B, H) -> (B,), (B,)."""
         J, end = self.params_["J"], torch.finfo(x.dtype).eps
         mu = _mean_field(x, J, torch.sigmoid(x), _ESTIMATE_UPDATES)
         m = mu.clamp(end, 1 - end).logit().repeat_interleave(_ESTIMATE_CHAINS, 0)

@@ -51,13 +51,15 @@ class Row:
 
 
 def chart(rows: Sequence[Row], *, what: str) -> Markup:
-    """Those of the figures whose ceiling can be told from their floor, a row each.
+    """Those of the figures whose ceiling can be told from their floor, a row each; nothing if there are none.
 
     Args:
         rows: from top to bottom.
         what: what is shown, for readers who do not see it.
     """
     kept = [row for row in rows if row.measurable and math.isfinite(row.place(row.draws.value))]
+    if not kept:
+        return Markup()
     height = _TOP + _ROW * len(kept) + _BOTTOM
     parts = [
         f"<text class='tick' x='{x:g}' y='11' text-anchor='middle'>{text}</text>"
@@ -65,7 +67,7 @@ def chart(rows: Sequence[Row], *, what: str) -> Markup:
     ]
     parts += [_row(row, _TOP + _ROW * k) for k, row in enumerate(kept)]
     said = "; ".join(f"{row.name} {row.place(row.draws.value):.0%} of the way from floor to ceiling" for row in kept)
-    label = escape(f"{what}: {said or 'no figure whose ceiling can be told from its floor'}.")
+    label = escape(f"{what}: {said}.")
     body = "".join(parts)
     return Markup(f"<svg class='chart' viewBox='0 0 {WIDTH} {height}' role='img' aria-label=\"{label}\">{body}</svg>")
 

@@ -13,9 +13,9 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from reverie import contract, files, registry
-from reverie.comparison.standing import COVER, LIKELIHOOD, TELL, Mean, Standing
+from reverie.comparison.standing import COVER, LIKELIHOOD, Mean, Standing
 from reverie.evidence.named import COPIES, NOISY, TAUGHT, USEFULNESS
-from reverie.evidence.resemblance import HIGHER
+from reverie.evidence.resemblance import HIGHER, TELL
 from reverie.evidence.summary import SHARE
 from reverie.random import Random
 from reverie.report import charts, columns, page, pictures, words

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reverie.data import Dataset
-from reverie.evidence.draws import as_bits, meets_bits
+from reverie.evidence.draws import as_bits, as_drawn, meets_bits
 from reverie.model import Model
 from reverie.random import Random
 
@@ -59,13 +59,13 @@ def look(model: Model, dataset: Dataset, seed: int) -> Seen:
     raw = _some(held_out, most, rng.stream("held-out"))
     train = _some(dataset.train.x, TRAINING_ROWS, rng.stream("training"))
     binary = meets_bits(model, raw, seed) and meets_bits(model, train[:most], seed)
-    real = as_bits(model, raw, seed) if binary else raw
+    real = (as_bits if binary else as_drawn)(model, raw, seed)
     return Seen(
         drawn=np.asarray(model.sample(most, seed=seed)) if hasattr(model, "sample") else None,
         real=real,
         raw=raw,
         split=split,
-        train=as_bits(model, train, seed) if binary else train,
+        train=(as_bits if binary else as_drawn)(model, train, seed),
         all_train=len(dataset.train),
         binary=binary,
         changed=not np.array_equal(real, raw, equal_nan=real.dtype.kind == "f"),
