@@ -92,12 +92,16 @@ class Mean:
     ceiling: float | None = None
     floor: float | None = None
 
+    @property
+    def share(self) -> bool:
+        """Whether it is shown in percent."""
+        return self.unit == SHARE or self.unit.startswith("share")
+
     def __str__(self) -> str:
-        share = self.unit == SHARE or self.unit.startswith("share")
-        shown = f"{self.value:.1%}" if share else f"{self.value:.2f}"
+        shown = f"{self.value:.1%}" if self.share else f"{self.value:,.2f}"
         if self.spread is None:
             return shown
-        return f"{shown} ± {100 * self.spread:.1f}" if share else f"{shown} ± {self.spread:.2f}"
+        return f"{shown} ± {100 * self.spread:.1f}" if self.share else f"{shown} ± {self.spread:.2f}"
 
 
 @dataclass
@@ -444,8 +448,9 @@ def _behind(one: Standing, best: Standing, name: str) -> str:
         return f"A classifier is right about {own} of its draws and real examples, and about {theirs} of {best.name}’s."
     if name == COVER:
         return f"Its draws lie near {own} of the real examples, those of {best.name} near {theirs}."
-    most = "" if own.high == own.value else f", at most {own.high:.2f}"
-    least = "" if theirs.low == theirs.value else f", at least {theirs.low:.2f}"
+    own_end, their_end = f"{own.high:.2f}", f"{theirs.low:.2f}"
+    most = "" if own_end == f"{own.value:.2f}" else f", at most {own_end}"
+    least = "" if their_end == f"{theirs.value:.2f}" else f", at least {their_end}"
     return (
         f"Its log-likelihood is {own}{most}, that of {best.name} {theirs}{least} {own.unit}, on the same base measure."
     )

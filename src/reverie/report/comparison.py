@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 
 from reverie import contract, files, registry
 from reverie.comparison.standing import COVER, LIKELIHOOD, Mean, Standing
-from reverie.evidence.named import COPIES, NOISY, TAUGHT, USEFULNESS
+from reverie.evidence.named import COPIES, NOISY, USEFULNESS
 from reverie.evidence.resemblance import HIGHER, TELL
-from reverie.evidence.summary import SHARE
 from reverie.random import Random
 from reverie.report import charts, columns, page, pictures, words
 from reverie.report.chains import spelt
@@ -96,15 +95,14 @@ class Table:
     title: str = ""
 
 
-def _shown(mean: Mean | None, digits: int = 2) -> str:
-    """``61.2% ± 0.8``: the mean and the standard deviation over seeds."""
+def _shown(mean: Mean | None) -> str:
+    """``61.2% ± 0.8``: the mean and the standard deviation over seeds; small ones keep two digits that count."""
     if mean is None:
         return words.NOTHING
-    if mean.unit == SHARE or mean.unit.startswith("share"):
-        spread = "" if mean.spread is None else f" ± {words.number(100 * mean.spread, 1)}"
-        return f"{words.number(100 * mean.value, 1)}%{spread}"
-    spread = "" if mean.spread is None else f" ± {words.number(mean.spread, digits)}"
-    return f"{words.number(mean.value, digits)}{spread}"
+    if mean.share or abs(mean.value) >= 1:
+        return words.typeset(str(mean))
+    spread = "" if mean.spread is None else f" ± {words.number(mean.spread)}"
+    return f"{words.number(mean.value)}{spread}"
 
 
 def _end(means: Iterable[Mean], which: str) -> str:
@@ -113,8 +111,7 @@ def _end(means: Iterable[Mean], which: str) -> str:
     if not found:
         return words.NOTHING
     value = float(np.mean([getattr(m, which) for m in found]))
-    share = found[0].unit == SHARE or found[0].unit.startswith("share")
-    return f"{words.number(100 * value, 1)}%" if share else words.number(value)
+    return f"{words.number(100 * value, 1)}%" if found[0].share else words.number(value)
 
 
 def _figures_table(standings: Sequence[Standing], split: str) -> Table | None:
@@ -227,8 +224,7 @@ def _seeds(standings: Sequence[Standing]) -> Table:
 def _of_seed(mean: Mean | None, k: int) -> str:
     if mean is None or k >= len(mean.each):
         return words.NOTHING
-    share = mean.unit == SHARE or mean.unit == TAUGHT or mean.unit.startswith("share")
-    return f"{words.number(100 * mean.each[k], 1)}%" if share else words.number(mean.each[k])
+    return f"{words.number(100 * mean.each[k], 1)}%" if mean.share else words.number(mean.each[k])
 
 
 # What it cost ---------------------------------------------------------------------------------------------------------
