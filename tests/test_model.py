@@ -421,3 +421,19 @@ def test_labels_that_were_switched_after_fitting_are_noticed(labels):
     for verb in ("score", "transform", "reconstruct"):
         with pytest.raises(UsageError, match=f"labels={not labels} was changed after it was fitted"):
             getattr(model, verb)(bits())
+
+
+@pytest.mark.parametrize(("visible", "fine"), [("bernoulli", False), ("gaussian", True)])
+def test_what_complete_rows_would_be_refused_for_is_said_before_gaps(visible, fine):
+    """Whoever drops rows with gaps, as the refusal of gaps advises, should not be refused again."""
+    x = np.random.default_rng(0).normal(size=(50, 3))
+    x[:, 2], x[3, 0], x[0, 2] = x[:, 2] > 0, np.nan, np.nan
+    said = r"contains NaN.*row 0, column 2; learn from complete rows" if fine else r"row 0, column 0 holds 0\.1257"
+    for model in (RBM(2, visible=visible, device="cpu"), *([] if fine else [BoltzmannMachine(2, device="cpu")])):
+        with pytest.raises(DataError, match=said):
+            model.fit(x)
+        assert not hasattr(model, "shape_")
+    x[:, :2] = x[:, :2] > 0
+    x[3, 0] = np.nan
+    with pytest.raises(DataError, match=r"contains NaN.*row 0, column 2; learn from complete rows"):
+        BoltzmannMachine(2, device="cpu").fit(x)

@@ -154,3 +154,40 @@ class Random:
         n = math.prod(shape)
         halves: NDArray[np.int32] = self._words(-(-n // 2)).view(np.int32)
         return torch.from_numpy(halves[:n]).view(shape)
+
+
+class Middle(Random):
+    """Puts whole numbers in the middle of their levels, where noise would spread them: for what is predicted of them.
+
+    What is likeliest of a whole number must not depend on a draw. Draws of bits out of probabilities remain draws.
+    """
+
+    def __init__(self, seed: int = 0, name: str = "", device: str | torch.device = "cpu") -> None:
+        super().__init__(seed, name, device)
+        self._draws = Random(seed, name, device)
+
+    def stream(self, name: str) -> Middle:
+        """Another stream of the same kind."""
+        return Middle(self.seed, f"{self.name}/{name}", self.device)
+
+    def uniform(self, shape: tuple[int, ...]) -> Tensor:
+        """One half."""
+        return torch.full(shape, 0.5, device=self.device)
+
+    def bernoulli(self, p: Tensor) -> Tensor:
+        """Seeded draws."""
+        return self._draws.bernoulli(p)
+
+
+class RowByRow(Random):
+    """A stream for each row, which its content names: what is drawn for a row does not depend on the others."""
+
+    def __init__(self, seed: int, name: str, rows: Tensor) -> None:
+        super().__init__(seed, name, rows.device)
+        words = (hashlib.sha256(row.tobytes()).hexdigest() for row in rows.numpy(force=True))
+        self._streams = [Random(seed, f"{name}/{word}") for word in words]
+
+    def bernoulli(self, p: Tensor) -> Tensor:
+        """Zeros and ones: (B, H), each row from its own stream."""
+        u = torch.stack([stream.uniform(tuple(p.shape[1:])) for stream in self._streams])
+        return (u.to(p.device, p.dtype) < p).to(p.dtype)

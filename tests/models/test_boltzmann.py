@@ -12,13 +12,14 @@ import torch
 from sklearn.base import clone
 
 import reverie
-from reverie import CD, PCD, PT, RBM, Exact
+from reverie import CD, PCD, PT, RBM, Exact, sweeps
 from reverie.contract import Annealed, Enumerable, HasStatistics
 from reverie.errors import DataError, UsageError
 from reverie.evidence.likelihood import Annealing, log_partition
+from reverie.graphs import Split, connections
 from reverie.learning.contrastive import State
 from reverie.models import boltzmann
-from reverie.models.boltzmann import BoltzmannMachine, Split, connections
+from reverie.models.boltzmann import BoltzmannMachine
 from reverie.random import Random
 from reverie.units import Bernoulli
 
@@ -297,7 +298,7 @@ def plain_sweep(model, state, u, beta=1.0, given=None):
 @pytest.mark.parametrize("block", [1, 5, 48])
 def test_a_sweep_is_the_plain_loop_over_units(mask, beta, block, monkeypatch):
     """The same random numbers give the same configuration, with couplings strong enough to matter."""
-    monkeypatch.setattr(boltzmann, "SWEEP_BLOCK", block)
+    monkeypatch.setattr(sweeps, "SWEEP_BLOCK", block)
     D, H = 17, 12
     model = make(D, H, partial(D + H) if mask == "odd" else mask, scale=1.5).in_double()
     rng = torch.Generator().manual_seed(3)
@@ -325,33 +326,11 @@ def test_a_sweep_at_a_temperature_for_each_row_and_with_given_units():
     assert torch.equal(found, plain_sweep(model, state, u, given=given))
 
 
-def test_the_strongest_couplings_take_as_many_rounds_as_units():
-    """A chain of 40 units, each forced to be what the one before is: the fixed point is still the sequential draw."""
-    U = torch.zeros(40, 40)
-    for i in range(39):
-        U[i, i + 1] = U[i + 1, i] = 100.0
-    state = torch.zeros(1, 40)
-    t = torch.full((1, 40), 50.0)
-    for settled in (boltzmann._settled, boltzmann._settled_here):
-        t[0, 0] = -1.0
-        assert torch.equal(settled(t, U.triu(1)), torch.ones(1, 40))
-        t[0, 0] = 1.0
-        assert torch.equal(settled(t, U.triu(1)), state)
-
-
-def test_both_ways_to_settle_agree():
-    """torch's, which runs on a GPU, and NumPy's; with a temperature for each row and without."""
-    rng = torch.Generator().manual_seed(0)
-    t, U = 3 * torch.randn(60, 30, generator=rng), torch.randn(30, 30, generator=rng).triu(1)
-    for rows in (None, torch.rand(60, 1, generator=rng)):
-        assert torch.equal(boltzmann._settled(t, U, rows), boltzmann._settled_here(t, U, rows))
-
-
 def test_many_chains_settle_in_parts(monkeypatch):
     model, rng = make(9, 8), Random(0)
     state = model.base_sample(50, rng)
     once = model.sweep(state, Random(1))
-    monkeypatch.setattr(boltzmann, "_TOGETHER", 7)
+    monkeypatch.setattr(sweeps, "_TOGETHER", 7)
     assert torch.equal(model.sweep(state, Random(1)), once)
     betas = torch.full((50, 1), 1.0)
     assert torch.equal(model.sweep(state, Random(1), betas), once)

@@ -20,14 +20,7 @@ to persistent chains and the clamped one to mean field or to Gibbs sweeps over t
 are summed in closed form, Π(1 + e^x). So the sum takes 2^(N − n) terms with n such units: one of a full machine, the
 whole larger layer of a bipartite one.
 
-**The sweep** is exact sequential Gibbs sampling in blocks. With noise logit(u) drawn beforehand unit i is on where its
-input exceeds the noise, and within a block that depends on the units before it alone, by the triangle T of the block's
-weights:
-
-    x = [x T > t],        t = noise − input from outside the block and from later units of it.
-
-Repeating the right side from any beginning settles the first unit, then the second, and so on: its only fixed point is
-the sequential draw, and a few small matrix products reach it where a loop over units would take one step for each.
+**The sweep** is exact sequential Gibbs sampling, whose units settle together in blocks (:mod:`reverie.sweeps`).
 
 **Annealing** (Kirkpatrick, Gelatt and Vecchi 1983; Neal 2001) takes the whole configuration along the straight path
 from independent units with visible biases b⁰ at β = 0 to the machine at β = 1,
@@ -65,20 +58,18 @@ from reverie.encoding import Binary, Encoding
 from reverie.energy import ACTIVATION, GAP, RECONSTRUCTION, TEMPERING, EnergyModel, held_fast
 from reverie.errors import UsageError
 from reverie.evidence.likelihood import Annealing, Report
+from reverie.graphs import Split, connections
 from reverie.learning.contrastive import CD, PCD, PT, Exact
 from reverie.learning.loop import Training
 from reverie.model import Array
 from reverie.parameters import Count, Device, Positive, at_least
 from reverie.random import Random
+from reverie.sweeps import draw_layer, logistic_noise, thresholds
 from reverie.units import Bernoulli
 
 Mask = Literal["dense", "bipartite"] | list[list[bool | float]] | None
 Clamping = Literal["auto", "exact", "mean-field", "gibbs"]
 
-SWEEP_BLOCK = 48
-"""Units that a sweep settles together; 40 to 72 are equally fast with 100 chains."""
-_TOGETHER = 2**18 // SWEEP_BLOCK**2
-"""Chains that settle together on a CPU: as many as NumPy multiplies on one thread, since more only wait here."""
 _BLOCK = 2**16
 """Configurations that an enumeration holds at a time."""
 _SUMMED = 2**20
@@ -280,8 +271,8 @@ class BoltzmannMachine(EnergyModel):
         state = state.clone()
         v, h = self.layers(state)
         start = self.buffers_["base"].to(b.dtype) if base is None else base
-        _draw_layer(v, _thresholds(v, rng, torch.lerp(start, b, beta), h, W.T, beta, given), L, self._linked["L"], beta)
-        _draw_layer(h, _thresholds(h, rng, c * beta, v, W, beta), J, self._linked["J"], beta)
+        draw_layer(v, thresholds(v, rng, torch.lerp(start, b, beta), h, W.T, beta, given), L, self._linked["L"], beta)
+        draw_layer(h, thresholds(h, rng, c * beta, v, W, beta), J, self._linked["J"], beta)
         return state
 
     def hidden_sweeps(self, x: Tensor, h: Tensor, steps: int, rng: Random, beta: float = 1.0) -> Tensor:
@@ -291,7 +282,7 @@ class BoltzmannMachine(EnergyModel):
         """
         h = h.clone()
         for _ in range(steps):
-            _draw_layer(h, _noise(h, rng).sub_(x), self.params_["J"], self._linked["J"], beta)
+            draw_layer(h, logistic_noise(h, rng).sub_(x), self.params_["J"], self._linked["J"], beta)
         return h
 
     def gibbs_step(self, chain: Tensor, rng: Random, given: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -684,150 +675,6 @@ class BoltzmannMachine(EnergyModel):
     def J_(self) -> Array:  # noqa: N802
         """Weights within the hidden layer (H, H)."""
         return self._view("J")
-
-
-@dataclass(frozen=True)
-class Split:
-    """Units of a graph, apart: those that an enumeration lists, and loose ones that are not joined to each other."""
-
-    listed: Tensor
-    loose: Tensor
-
-    @classmethod
-    def of(cls, mask: Tensor) -> Split:
-        """A large set of loose units, found greedily: always the unit with the fewest connections that still can."""
-        joined = mask.numpy(force=True) > 0
-        free, apart = np.ones(len(joined), bool), np.zeros(len(joined), bool)
-        for unit in np.argsort(joined.sum(1), kind="stable"):
-            if free[unit]:
-                apart[unit] = True
-                free &= ~joined[unit]
-        listed, loose = (torch.from_numpy(np.flatnonzero(units)).to(mask.device) for units in (~apart, apart))
-        return cls(listed, loose)
-
-    def joined(self, listed: Tensor, loose: Tensor) -> Tensor:
-        """Values of both kinds, each in its place: (S, R), (S, N − R) -> (S, N)."""
-        whole = listed.new_empty(len(listed), len(self.listed) + len(self.loose))
-        whole[:, self.listed], whole[:, self.loose] = listed, loose
-        return whole
-
-
-def connections(mask: Any, D: int, H: int) -> Tensor:
-    """A mask as the constructor takes it, as zeros and ones with a zero diagonal: (N, N) float32.
-
-    Raises:
-        UsageError: it is not symmetric, has another shape, or holds something else.
-    """
-    N = D + H
-    if isinstance(mask, str) and mask == "bipartite":
-        found = torch.zeros(N, N)
-        found[:D, D:] = found[D:, :D] = 1
-        return found
-    if mask is None or isinstance(mask, str):
-        return 1 - torch.eye(N)
-    try:
-        given = np.asarray(mask, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"mask has to be an array of zeros and ones, ({N}, {N}): {error}") from error
-    if given.shape != (N, N):
-        raise UsageError(f"mask has shape {given.shape}, but {D} visible and {H} hidden units need ({N}, {N})")
-    if not np.isin(given, (0, 1)).all() or (given != given.T).any():
-        raise UsageError("mask has to be symmetric and to hold only zeros and ones: 1 where two units are connected")
-    return torch.from_numpy(given.astype(np.float32)).fill_diagonal_(0)
-
-
-def _noise(x: Tensor, rng: Random) -> Tensor:
-    """A logistic draw for each unit, which is on where its input exceeds it: (B, K)."""
-    return rng.uniform(tuple(x.shape)).to(x.dtype).logit_()
-
-
-def _thresholds(
-    x: Tensor,
-    rng: Random,
-    bias: Tensor,
-    other: Tensor,
-    weights: Tensor,
-    beta: float | Tensor,
-    given: Tensor | None = None,
-) -> Tensor:
-    """What the input of a layer's units from within the layer has to exceed for them to be on.
-
-    Args:
-        x: the layer (B, K).
-        rng: the stream to draw from.
-        bias: at β, (K,) or (B, K).
-        other: the other layer (B, M).
-        weights: from there, (M, K).
-        beta: their factor; a number, or one for each row (B, 1).
-        given: values to hold fast, (B, K) with NaN where they are free.
-    """
-    t = _noise(x, rng).sub_(bias)
-    t = t.sub_(beta * (other @ weights)) if isinstance(beta, Tensor) else t.addmm_(other, weights, alpha=-beta)
-    if given is not None:  # a threshold that no input reaches, or that every one does
-        t.masked_fill_(given == 0, math.inf).masked_fill_(given == 1, -math.inf)
-    return t
-
-
-def _draw_layer(x: Tensor, t: Tensor, weights: Tensor, linked: bool, beta: float | Tensor) -> None:
-    """Draw the units of a layer one after the other, in place.
-
-    Args:
-        x: the layer (B, K).
-        t: its thresholds (B, K).
-        weights: among its units, (K, K).
-        linked: whether there are any.
-        beta: their factor; a number, or one for each row (B, 1).
-    """
-    if not linked:
-        x.copy_(t < 0)
-        return
-    rows = beta if isinstance(beta, Tensor) else None
-    scale = 1.0 if isinstance(beta, Tensor) else beta
-    for first in range(0, x.shape[1], SWEEP_BLOCK):
-        block = slice(first, first + SWEEP_BLOCK)
-        own, before = x[:, block], weights[block, block].triu(1)
-        if rows is not None:
-            threshold = t[:, block] - rows * (x @ weights[:, block] - own @ before)
-        else:
-            before = before if scale == 1.0 else before.mul_(scale)
-            threshold = torch.addmm(t[:, block], x, weights[:, block], alpha=-scale).addmm_(own, before)
-        if x.device.type != "cpu":
-            own.copy_(_settled(threshold, before, rows))
-            continue
-        for chains in range(0, len(x), _TOGETHER):
-            part = slice(chains, chains + _TOGETHER)
-            own[part] = _settled_here(threshold[part], before, None if rows is None else rows[part])
-
-
-def _settled(t: Tensor, before: Tensor, rows: Tensor | None = None) -> Tensor:
-    """The fixed point x = [β x T > t] of a block, T its weights from earlier to later units: (B, K), (K, K) -> (B, K).
-
-    After k rounds the first k units stand still, so it takes at most K; three or four as a rule. ``rows`` are the β of
-    the rows where T does not contain it.
-    """
-    x = (t < 0).to(t.dtype)
-    while True:
-        moved = x @ before
-        newer = ((moved if rows is None else moved * rows) > t).to(t.dtype)
-        if torch.equal(newer, x):
-            return x
-        x = newer
-
-
-def _settled_here(t: Tensor, before: Tensor, rows: Tensor | None = None) -> Tensor:
-    """The same on a CPU, with NumPy's small operations, which cost half as much as torch's."""
-    threshold, T, moved = t.numpy(), before.numpy(force=True), np.empty(t.shape, t.numpy().dtype)
-    on = threshold < 0
-    x, bits = on.astype(moved.dtype), on.tobytes()
-    while True:
-        np.dot(x, T, out=moved)
-        if rows is not None:
-            moved *= rows.numpy()
-        np.greater(moved, threshold, out=on)
-        last, bits = bits, on.tobytes()
-        if bits == last:
-            return torch.from_numpy(x)
-        x[...] = on
 
 
 def _mean_field(x: Tensor, weights: Tensor, start: Tensor, steps: int) -> Tensor:

@@ -44,7 +44,6 @@ A label adds K rows to W_L and K entries to b_L.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -76,7 +75,7 @@ from reverie.learning.wake_sleep import Directed, UpDown, ascend, descend
 from reverie.model import ROWS, Array, Model
 from reverie.models.rbm import RBM
 from reverie.parameters import Count, Device, Positive, at_least, yes_or_no
-from reverie.random import Random
+from reverie.random import Random, RowByRow
 from reverie.units import Bernoulli, Blocks, Categorical
 
 FINISHED = 2**31
@@ -545,7 +544,7 @@ class DeepBeliefNetwork(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model
         bounds = []
         with torch.no_grad():
             for part in v.split(ROWS):
-                own = _Own(self.seed, f"{self.name}/bound", part)
+                own = RowByRow(self.seed, f"{self.name}/bound", part)
                 bounds.append(torch.stack([twin.bound(part.double(), own) for _ in range(draws)]))
         return torch.cat(bounds, 1) - self.log_volume
 
@@ -862,17 +861,3 @@ def _means(layers: Sequence[Directed], v: Tensor) -> Tensor:
     for layer in layers:
         v = layer.expected(v)
     return v
-
-
-class _Own(Random):
-    """A stream for each row, which its content names: what is drawn for a row does not depend on the others."""
-
-    def __init__(self, seed: int, name: str, rows: Tensor) -> None:
-        super().__init__(seed, name, rows.device)
-        words = (hashlib.sha256(row.tobytes()).hexdigest() for row in rows.numpy(force=True))
-        self._streams = [Random(seed, f"{name}/{word}") for word in words]
-
-    def bernoulli(self, p: Tensor) -> Tensor:
-        """Zeros and ones: (B, H), each row from its own stream."""
-        u = torch.stack([stream.uniform(tuple(p.shape[1:])) for stream in self._streams])
-        return (u.to(p.device, p.dtype) < p).to(p.dtype)

@@ -30,8 +30,7 @@ gamma       p(z_t = k | x), all sequences' steps in a row       (N, S)
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
@@ -40,19 +39,17 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from reverie import device as devices
-from reverie import inference, parameters
+from reverie import inference
 from reverie.binary import Binarise
-from reverie.contract import Estimate, StateChain, Unit
-from reverie.density import EXACT, DensityModel
+from reverie.contract import StateChain, Unit
 from reverie.encoding import Encoding, Kind, encoding_of
 from reverie.errors import DataError, UsageError
-from reverie.evidence.likelihood import Report, estimate
 from reverie.learning.expectation_maximisation import Statistics
 from reverie.learning.loop import Training
 from reverie.learning.sequences import Sequences
 from reverie.learning.starts import broad, clusters, refit
-from reverie.model import FARTHEST, ROWS, Array
+from reverie.model import ROWS, Array
+from reverie.models.ragged import SequenceModel, as_given, asked_lengths, few_enough, is_one, objects
 from reverie.parameters import Count, Device, Floor, NonNegative, Positive, at_least
 from reverie.random import Random
 from reverie.units import Blocks, Categorical, FullGaussian, Gaussian, correlated, degrees
@@ -61,19 +58,6 @@ START_ROWS, START_STEPS = 20_000, 10
 """Steps that competing starts look at, and their iterations."""
 SPREAD = 1.0
 """Standard deviation by which the logits of binary and categorical emissions differ when a start begins."""
-MOST_STEPS = 10**8
-"""Steps that one call draws or forecasts: more would not fit into memory."""
-
-
-@dataclass(frozen=True)
-class Ragged:
-    """Checked sequences: their steps (N, D) one behind the other, and how many each has, (B,)."""
-
-    rows: Array
-    lengths: Array
-
-    def __len__(self) -> int:
-        return len(self.lengths)
 
 
 class Forecast(NamedTuple):
@@ -91,7 +75,7 @@ class Forecast(NamedTuple):
     going_on: Array
 
 
-class HMM(DensityModel):
+class HMM(SequenceModel):
     """Hidden Markov model of S states over sequences of real, binary, categorical or mixed steps.
 
     A sequence is an array (T, D), or (T,) of numbers or codes. X is a list of them, an array of objects, an array
@@ -125,7 +109,6 @@ class HMM(DensityModel):
     """
 
     name: ClassVar[str] = "hmm"
-    sequences: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -253,6 +236,8 @@ class HMM(DensityModel):
 
     def initialise(self, rows: Any, rng: Random) -> dict[str, Tensor]:
         """The likeliest of several short runs on some of the sequences."""
+        if not self.with_ends:
+            self._count_lengths(rows.lengths.numpy(), 0.0)
         order = torch.from_numpy(rng.permutation(len(rows)))
         short = rows if len(rows) == 1 else rows[order[: _how_many(rows.lengths[order], START_ROWS)]]
         x = self.prepare(short.first(START_ROWS), rng.stream("visit"))
@@ -312,31 +297,7 @@ class HMM(DensityModel):
                 nothing is known.
             validation_y: the same of the sequences that are watched; the log-likelihood is then that of both.
         """
-        parameters.check(self)
-        x = self._validated(X, reset=True, gaps=True)
-        _refuse_empty_columns(x.rows)
-        rng, where = Random(self.seed, self.name), devices.resolve(self.device)
-        learned = self._learn(x)
-        rows = self._stored(x, y, learned, None, rng.stream("train")).to(where)
-        watched = None
-        if validation is not None and len(validation):
-            held_out = self._validated(validation, gaps=True)
-            watched = self._stored(held_out, validation_y, learned, None, rng.stream("validation")).to(where)
-        self.buffers_ = dict(learned)
-        if not self.with_ends:
-            self._count_lengths(x.lengths, 0.0)
-        first = self.initialise(rows, rng.stream("initial"))
-        self.params_ = {name: p.to(where) for name, p in first.items()}
-        return Training(
-            self,
-            self.principle(),
-            rows,
-            watched,
-            epochs=self.epochs,
-            batch_size=min(self.batch_size, len(rows)),
-            learning_rate=self.learning_rate,
-            seed=self.seed,
-        )
+        return super().begin(X, validation, y, validation_y)
 
     def partial_fit(self, X: Any, y: Any = None, *, forget: float = 0.0) -> Self:
         """Learn from more sequences, and keep what was learned: a step of stepwise EM (Cappé and Moulines 2009).
@@ -375,92 +336,6 @@ class HMM(DensityModel):
         )
         return {"params.log_pi": (S,), "params.log_A": (S, S), "params.eta": (S, P), **own, **more}
 
-    # Sequences in and out -------------------------------------------------------------------------------------------
-
-    def _validated(self, X: Any, reset: bool = False, gaps: bool = False) -> Any:
-        """Checked sequences."""
-        if isinstance(X, Tensor):
-            X = X.numpy(force=True)
-        if _is_one(X):
-            if len(X.shape) < 2:
-                raise DataError(
-                    f"X is one array of shape {X.shape} and type {X.dtype}. Reshape your data: X is a list of "
-                    f"sequences, arrays (T, D) or (T,), or one array (T, D); one sequence of single numbers is [X]"
-                    f"{_hint(X.dtype)}"
-                )
-            rows = super()._validated(X, reset, gaps)
-            return Ragged(rows, np.array([len(rows)]))
-        parts = [_sequence(one, k) for k, one in enumerate(X)] if isinstance(X, Iterable) else []
-        if not parts:
-            raise DataError("X holds no sequence (n_samples=0): give a list of arrays (T, D) or (T,), or one (T, D)")
-        widths = {part.shape[1:] for part in parts}
-        if len(widths) > 1:
-            raise DataError(f"the sequences have steps of shapes {sorted(widths)}: they must have one")
-        rows = np.concatenate(parts)
-        shape = rows.shape[1:]
-        rows = super()._validated(rows.reshape(len(rows), -1), reset, gaps)
-        if reset:
-            self.shape_ = shape
-        return Ragged(rows, np.array([len(part) for part in parts]))
-
-    def _learn(self, x: Any) -> dict[str, Tensor]:
-        return super()._learn(x.rows)
-
-    def _stored(self, x: Any, y: Any, learned: Mapping[str, Tensor], classes: Any, rng: Random) -> Any:
-        """Checked sequences as training stores them, with what is known of their states."""
-        with np.errstate(over="ignore"):
-            rows, lengths = self._rows(x.rows, learned, rng), torch.from_numpy(x.lengths)
-        self._refuse_far(rows, lengths, learned)
-        return Sequences(rows, lengths, None if y is None else _state_labels(y, x.lengths, self.states))
-
-    def prepare(self, rows: Any, rng: Random) -> Any:
-        """Stored sequences as the equations see them."""
-        x = self._prepared(rows.rows, rng, bool(rows.rows.sum().isnan()))
-        return rows if x is rows.rows else rows.with_rows(x, rows.labels)
-
-    def _encoded(self, X: Any) -> Any:
-        """New sequences as the equations see them, with the seeded draws of the protocol."""
-        return super()._encoded(X)
-
-    def _centred(self, X: Any) -> Any:
-        """The same with whole numbers in the middle of their levels, so that no noise decides what is predicted."""
-        return super()._centred(X)
-
-    def seen(self, x: Any, rng: Random) -> Any:
-        """Checked sequences as the equations see them."""
-        self._tell_of_strays(x.rows)
-        return self.prepare(self._stored(x, None, self.buffers_, None, rng).to(self._where), rng.stream("visit"))
-
-    def _refuse_far(self, rows: Tensor, lengths: Tensor, learned: Mapping[str, Tensor]) -> None:
-        """Raise DataError where a standardised value is so far that its density would be zero in every state."""
-        far = (rows.abs() > FARTHEST) | rows.isinf() if rows.is_floating_point() else rows.new_zeros(())
-        if not far.any():
-            return
-        row, column = far.nonzero()[0].tolist()
-        which = int((lengths.cumsum(0) <= row).sum())
-        name = self.column_names[self.encoding.kept(learned, self.n_features_in_)[column]]
-        raise DataError(
-            f"sequence {which}, step {row - int(lengths[:which].sum())}, column {name} lies more than {FARTHEST:g} "
-            "times the column's scale from where training steps were, too far to be squared in double precision: mend "
-            "the value, or make it missing, NaN"
-        )
-
-    def _volume_of(self, x: Any) -> Tensor:
-        """The log volume of the known values of each sequence, or of each row: (B,) nats."""
-        if isinstance(x, Tensor):
-            return super()._volume_of(x)
-        volumes = self._log_volumes.to(x.device)
-        if volumes.any() and x.rows.isnan().any():
-            volume: Tensor = x.summed(super()._volume_of(x.rows))
-        else:
-            volume = x.lengths.to(x.device) * volumes.sum()
-        return volume
-
-    def _objects(self, x: Sequences, known: Array | None = None) -> Array:
-        """Sequences as the user's data came, in an array of objects (n,); checked steps (N, D) say what was known."""
-        rows = self._returned(x.rows)
-        return _objects(x.split(rows if known is None else self._with_known(rows, known)))
-
     # What is asked of it --------------------------------------------------------------------------------------------
 
     def sample(
@@ -489,13 +364,13 @@ class HMM(DensityModel):
             UsageError: an argument out of range.
         """
         check_is_fitted(self, "params_")
-        n = _few_enough(n)
+        n = few_enough(n)
         if y is not None:
             raise UsageError(f"y={y!r}: {type(self).__name__} learns no labels of whole sequences")
         if given is not None:
             known = self._known([given])
             x = self._as_scored(known)
-            _few_enough(n, len(x.rows))
+            few_enough(n, len(x.rows))
             copies = Sequences(x.rows.repeat(n, 1), x.lengths.repeat(n))
             with torch.no_grad():
                 return self._objects(self.complete(copies, self._rng("sample", seed)), np.tile(known.rows, (n, 1)))
@@ -503,9 +378,6 @@ class HMM(DensityModel):
         with torch.no_grad():
             path, lengths = self._paths(n, length, rng.stream("path"))
             return self._objects(Sequences(self._emitted(path, rng), lengths))
-
-    def _rng(self, what: str, seed: int | None) -> Random:
-        return Random(self.seed if seed is None else seed, f"{self.name}/{what}", self._where)
 
     def _paths(self, n: int, length: int | Sequence[int] | None, rng: Random) -> tuple[Tensor, Tensor]:
         """New paths of states, one behind the other, and their lengths."""
@@ -517,7 +389,7 @@ class HMM(DensityModel):
             known, counts = self.buffers_["lengths"].cpu().long(), self.buffers_["length_counts"].cpu().numpy()
             lengths = known[torch.from_numpy(rng.choice(counts / counts.sum(), n))]
         else:
-            lengths = _asked_lengths(length, n)
+            lengths = asked_lengths(length, n)
         return self._of_length(log_pi, lengths, rng, ended=True), lengths
 
     def _of_length(self, log_pi: Tensor, lengths: Tensor, rng: Random, ended: bool) -> Tensor:
@@ -552,7 +424,7 @@ class HMM(DensityModel):
         """
         begun, rng = self._known([beginning]), self._rng("continue", seed)
         x = self._as_scored(begun)
-        n = _few_enough(n)
+        n = few_enough(n)
         if steps is None and not self.with_ends:
             raise UsageError("steps=None: this model knows no end (ends=False); say how many steps")
         with torch.no_grad():
@@ -564,7 +436,7 @@ class HMM(DensityModel):
                 path, lengths = path[_all_but(firsts, len(path))], lengths - 1
             else:
                 at_least("steps", steps, 0)
-                _few_enough(n, steps)
+                few_enough(n, steps)
                 lengths = torch.full((n,), steps)
                 next_ = (now @ self.log_transition.exp()).log()
                 path = self._of_length(next_ - next_.logsumexp(0), lengths, rng, ended=False)
@@ -572,39 +444,7 @@ class HMM(DensityModel):
         known = self._with_known(self._returned(x.rows.nan_to_num()), begun.rows)
         gaps = np.isnan(begun.rows).reshape(known.shape) if begun.rows.dtype.kind == "f" else np.zeros(1, bool)
         known = np.where(gaps, np.nan, known) if gaps.any() else known
-        return _objects(np.concatenate([known, more.astype(known.dtype)]) for more in new)
-
-    def impute(self, X: Any, *, seed: int | None = None) -> Any:
-        """Draw the missing entries given all the others of their sequences: exact, independent draws.
-
-        Args:
-            X: sequences with NaN for what is missing.
-            seed: decides the draws; None stands for the constructor's.
-
-        Returns:
-            In the form of X: known entries as they were given, missing ones drawn; all of them as zeros and ones where
-            the model binarises, which a warning says.
-        """
-        known = self._known(X)
-        with torch.no_grad():
-            x = self.complete(self._as_scored(known), self._rng("impute", seed))
-        return _as_given(X, list(self._objects(x, known.rows)))
-
-    def _log_density(self, x: Any) -> Tensor:
-        """In the data's own units: B sequences -> (B,)."""
-        with torch.no_grad():
-            return self.log_prob(x) - self._volume_of(x)
-
-    def log_likelihood(self, X: Any, *, report: Report | None = None) -> Estimate:
-        """Mean log-likelihood of sequences, exact, with its standard error over them; a note says it per step."""
-        x = self._encoded(X)
-        scores, steps = self._log_density(x), int(x.lengths.sum())
-        note = (
-            f"an example is a sequence, of {steps / len(x):.1f} steps on average; {float(scores.sum()) / steps:.3f} "
-            "nats per step"
-        )
-        found = estimate(scores, EXACT, self.base_measure)
-        return replace(found, notes=(*found.notes, note))
+        return objects(np.concatenate([known, more.astype(known.dtype)]) for more in new)
 
     @property
     def base_measure(self) -> str:
@@ -634,28 +474,28 @@ class HMM(DensityModel):
         x = self._centred(X)
         with torch.no_grad():
             path = inference.viterbi(*self._chain(x))[1]
-        return _as_given(X, list(x.split(path.numpy())))
+        return as_given(X, list(x.split(path.numpy())))
 
     def predict_proba(self, X: Any) -> Any:
         """p(z_t = k | x) of each step given the whole of its sequence, in the form of X: (T, S) each."""
         x = self._centred(X)
         with torch.no_grad():
             gamma = inference.smoothed(*self._chain(x)).states.numpy(force=True)
-        return _as_given(X, list(x.split(np.ascontiguousarray(gamma))))
+        return as_given(X, list(x.split(np.ascontiguousarray(gamma))))
 
     def predict(self, X: Any) -> Any:
         """The likeliest state of each step by itself, in the form of X: (T,) each; see :meth:`decode` for paths."""
         x = self._centred(X)
         with torch.no_grad():
             gamma = inference.smoothed(*self._chain(x)).states
-        return _as_given(X, list(x.split(gamma.argmax(1).numpy(force=True))))
+        return as_given(X, list(x.split(gamma.argmax(1).numpy(force=True))))
 
     def sample_states(self, X: Any, *, seed: int | None = None) -> Any:
         """A draw of the path of states of each sequence given what was observed, in the form of X: (T,) each."""
         x = self._encoded(X)
         with torch.no_grad():
             path = inference.sample_posterior(*self._chain(x), self._rng("states", seed))[1]
-        return _as_given(X, list(x.split(path.numpy())))
+        return as_given(X, list(x.split(path.numpy())))
 
     def forecast(self, X: Any, steps: int = 1) -> Forecast:
         """What is to be expected of the next steps of sequences that have not ended.
@@ -666,7 +506,7 @@ class HMM(DensityModel):
         """
         x = self._centred(X)
         at_least("steps", steps, 0)
-        _few_enough(len(x), steps)
+        few_enough(len(x), steps)
         with torch.no_grad():
             now = inference.filtered(*self._chain(x, ended=False))[1][x.ends]
             found, on = inference.forecast(now, self.log_transition, steps)
@@ -679,7 +519,7 @@ class HMM(DensityModel):
 
     def state_chain(self, X: Any, examples: int = 4) -> StateChain:
         """The chain as the report draws it, with the likeliest paths of the first ``examples`` sequences."""
-        few = [X] if _is_one(X) else [x for _, x in zip(range(examples), X, strict=False)]
+        few = [X] if is_one(X) else [x for _, x in zip(range(examples), X, strict=False)]
         paths = self.decode(few)
         visits = self.buffers_["statistics.transitions"].sum(1) + self.buffers_["statistics.ends"]
         names, means = tuple(self.column_names), self._means()
@@ -796,109 +636,7 @@ def _how_many(lengths: Tensor, steps: int) -> int:
     return min(int((lengths.cumsum(0) < steps).sum()) + 1, len(lengths))
 
 
-def _few_enough(n: int, steps: int = 1) -> int:
-    """The number n of sequences, where so many of so many steps can be drawn; UsageError where not."""
-    at_least("n", n, 0)
-    if int(n) * int(steps) > MOST_STEPS:
-        raise UsageError(
-            f"{n} sequences of {steps} steps or more: at most {MOST_STEPS:,} steps are drawn in one call; ask for less"
-        )
-    return int(n)
-
-
-def _asked_lengths(length: Any, n: int) -> Tensor:
-    """Of each of n sequences, from one number or a number each: (n,)."""
-    try:
-        given = np.asarray(length)
-    except ValueError:
-        given = np.asarray(None)
-    if given.dtype.kind not in "iu" or given.shape not in ((), (n,)) or (given < 1).any():
-        raise UsageError(f"length={length!r}: it takes an integer ≥ 1, or a list of them, one for each of n={n}")
-    lengths = np.broadcast_to(given, (n,))
-    if sum(lengths.tolist()) > MOST_STEPS:
-        raise UsageError(f"length={length!r}: at most {MOST_STEPS:,} steps are drawn in one call; ask for less")
-    return torch.from_numpy(lengths.astype(np.int64))
-
-
-def _is_one(X: Any) -> bool:
-    """Whether X is one sequence (T, D), and not several."""
-    shape = getattr(X, "shape", None)
-    return shape is not None and len(shape) <= 2 and not (len(shape) == 1 and X.dtype == np.dtype(object))
-
-
-def _sequence(one: Any, number: int) -> Array:
-    """One sequence as an array (T, D) or (T,)."""
-    try:
-        x: Array = one.numpy(force=True) if isinstance(one, Tensor) else np.asarray(one)
-    except ValueError as error:
-        raise DataError(f"sequence {number} is no array (T, D) or (T,) of numbers") from error
-    if x.ndim not in (1, 2) or x.dtype.kind not in "biuf":
-        raise DataError(
-            f"sequence {number} has shape {x.shape} and type {x.dtype}: it takes numbers (T, D) or (T,); one sequence "
-            f"alone is an array (T, D), several are a list{_hint(x.dtype, one)}"
-        )
-    if not len(x):
-        raise DataError(f"sequence {number} has no steps: leave it out")
-    return x
-
-
-def _hint(kind: np.dtype[Any], one: Any = None) -> str:
-    """What to do with strings."""
-    if kind.kind not in "USO" or (kind.kind == "O" and not all(isinstance(step, str) for step in np.ravel(one))):
-        return ""
-    return (
-        ". Give symbols as codes, integers from 0, as numpy.unique(…, return_inverse=True) makes them; the command "
-        "line reads text files: reverie fit hmm words.txt"
-    )
-
-
-def _state_labels(y: Any, lengths: Array, states: int) -> Tensor:
-    """What is known of the states, (N,), from an array for each sequence."""
-    try:
-        given = list(y)
-        one = len(lengths) == 1 and len(given) == lengths[0] and np.ndim(given[0]) == 0
-        parts = [np.asarray(part) for part in ([given] if one else given)]
-    except (TypeError, ValueError) as error:
-        raise DataError(
-            "y must hold an array (T,) of states for each sequence, 0 and up, and -1 where nothing is known; it is "
-            f"{type(y).__name__}"
-        ) from error
-    if len(parts) != len(lengths):
-        raise DataError(f"y holds the states of {len(parts):,} sequences, but there are {len(lengths):,}")
-    for k, (part, length) in enumerate(zip(parts, lengths, strict=True)):
-        if part.shape != (length,) or part.dtype.kind not in "iu" or part.min() < -1 or part.max() >= states:
-            raise DataError(
-                f"y of sequence {k} must hold {length:,} integers, the states 0 to {states - 1} and -1 where nothing "
-                f"is known; it is {part.dtype} of shape {part.shape}"
-            )
-    return torch.from_numpy(np.concatenate(parts).astype(np.int64))
-
-
 def _all_but(places: Tensor, n: int) -> Tensor:
     kept = torch.ones(n, dtype=torch.bool)
     kept[places] = False
     return kept
-
-
-def _objects(arrays: Iterable[Array] | Iterator[Array]) -> Array:
-    parts = list(arrays)
-    found = np.empty(len(parts), dtype=object)
-    found[:] = parts if len({part.shape for part in parts}) > 1 else None
-    for k, part in enumerate(parts):
-        found[k] = part
-    return found
-
-
-def _as_given(X: Any, parts: list[Array]) -> Any:
-    """What belongs to the steps of X, in its form: an array for one sequence, or for many of one shape."""
-    if _is_one(X):
-        return parts[0]
-    if isinstance(X, np.ndarray | Tensor) and np.ndim(X) == 3:
-        return np.stack(parts)
-    return parts
-
-
-def _refuse_empty_columns(x: Array) -> None:
-    """Raise DataError where a column has no value at all."""
-    if x.dtype.kind == "f" and (empty := np.isnan(x).all(0)).any():
-        raise DataError(f"column {int(np.argmax(empty))} has no value in any of {len(x):,} steps: leave it out")

@@ -47,9 +47,10 @@ from torch.nn.functional import one_hot
 from reverie.binary import Binarise
 from reverie.contract import Curve, Estimate, Metrics, Picture, Unit
 from reverie.density import EXACT, DensityModel
-from reverie.encoding import Encoding, Kind, encoding_of, unlabelled
+from reverie.encoding import Encoding, Kind, encoding_of
 from reverie.errors import DataError, UsageError
 from reverie.evidence.likelihood import Report, estimate
+from reverie.labels import unlabelled
 from reverie.learning.expectation_maximisation import Statistics
 from reverie.learning.starts import broad, refit
 from reverie.model import ROWS, Array
