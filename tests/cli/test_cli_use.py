@@ -592,6 +592,23 @@ def test_real_values_are_evaluated_encoded_imputed_and_reported(invoke: Invoke, 
     assert invoke("report", run).code == 0
 
 
+def test_draws_of_a_table_have_its_decimals(invoke: Invoke, table: Path, tmp_path: Path) -> None:
+    """One decimal in training, so one in draws and in what is filled in; what is given keeps all of its digits."""
+    assert invoke("sample", table, "-n", 20, "--out", tmp_path / "a.csv").code == 0
+    drawn = [line.split(",") for line in (tmp_path / "a.csv").read_text().splitlines()[1:]]
+    assert all(len(word.partition(".")[2]) <= 1 for row in drawn for word in row)
+    assert len({row[0] for row in drawn}) > 5
+    (shown,) = invoke("sample", table, "-n", 20, "--json").events
+    assert [[f"{value:g}" for value in row.values()] for row in shown["draws"]] == drawn
+    exact = registry.load(table / "model").sample(20)
+    assert (exact[:, 0] != np.round(exact[:, 0], 1)).any()
+    (tmp_path / "gaps.csv").write_text("height,site,weight\n171.34567,3,\n,3,66.7654321\n")
+    assert invoke("impute", table, tmp_path / "gaps.csv", "--out", tmp_path / "b.csv").code == 0
+    first, second = (line.split(",") for line in (tmp_path / "b.csv").read_text().splitlines()[1:])
+    assert (first[0], second[2]) == ("171.34567", "66.7654321")
+    assert all(len(word.partition(".")[2]) <= 1 for word in (first[2], second[0]))
+
+
 def test_a_table_with_a_constant_column_comes_back_as_it_was(invoke: Invoke, table: Path, tmp_path: Path) -> None:
     """Draws are real numbers under the table's names, and what is known of a row with gaps keeps its last digit."""
     outcome = invoke("sample", table, "-n", 50, "--burn-in", 20, "--out", tmp_path / "draws.csv")

@@ -32,7 +32,7 @@ def test_kinds_are_inferred(tmp_path: Path, ending: str) -> None:
     assert data.schema.fields == (
         Column("age", "integer"),
         Column("season", "categorical", SEASONS),
-        Column("weight", "real"),
+        Column("weight", "real", decimals=2),
         Column("member", "binary", ("no", "yes")),
         Column("species", "categorical", ("cat", "dog", "eel")),
     )
@@ -82,7 +82,6 @@ def test_numbers_keep_their_bits_whatever_their_kind(tmp_path: Path) -> None:
     ("values", "kind", "categories"),
     [
         ([0, 1, np.nan, 1], "binary", (0, 1)),
-        ([0.5, 1], "real", ()),
         ([2, 3, -7], "integer", ()),
         ([np.nan, np.nan], "real", ()),
         ([0, 1, 2] * 9, "integer", ()),  # not ten rows for each
@@ -96,6 +95,63 @@ def test_numbers_keep_their_bits_whatever_their_kind(tmp_path: Path) -> None:
 )
 def test_the_rules_for_numbers(values: list[float], kind: str, categories: tuple[int, ...]) -> None:
     assert infer("a", np.array(values, dtype=float)) == Column("a", kind, categories)
+
+
+@pytest.mark.parametrize(
+    ("values", "decimals"),
+    [
+        ([0.5, 1], 1),
+        ([19.99, np.nan, 5.0, -3.1], 2),
+        (np.array([19.99, 5.0, -3.1], np.float32), 2),
+        (np.array([19.99, 5.0, -3.1], np.float32).astype(float), 2),  # as a table of several types holds them
+        ([0.1 + 0.2, 0.5], 1),
+        ([1234567890.12, 0.5], 2),
+        ([0.000001, 0.5], 6),
+        ([0.0000001, 0.5], None),
+        ([1 / 3, 0.5], None),
+        (np.array([1 / 3, 0.5], np.float32), None),
+        ([1e300, 0.5], 1),
+    ],
+)
+def test_real_columns_know_their_decimals(values: list[float], decimals: int | None) -> None:
+    assert infer("a", np.asarray(values)) == Column("a", "real", decimals=decimals)
+
+
+def test_floats_of_parquet_that_are_whole_have_no_decimals() -> None:
+    assert infer("a", np.array([1.0, np.nan, 7.0]), real=True) == Column("a", "real", decimals=0)
+    assert infer("a", np.full(3, np.nan)) == Column("a", "real")
+
+
+def test_draws_are_rounded_as_the_columns_are() -> None:
+    schema = Schema(
+        (Column("p", "real", decimals=2), Column("q", "real"), Column("n", "integer"), Column("r", "real", decimals=0))
+    )
+    x = np.array([[1.23456, 1.23456, 1.6, 1.6], [np.nan, 2 / 3, 1, -0.2]])
+    found = schema.round(x)
+    np.testing.assert_array_equal(found, [[1.23, 1.23456, 1.6, 2], [np.nan, 2 / 3, 1, 0]])
+    assert x[0, 0] == 1.23456
+    assert not np.signbit(found[1, 3])
+    single = schema.round(x.astype(np.float32))
+    assert single.dtype == np.float32
+    assert [str(one) for one in single[0]] == ["1.23", "1.23456", "1.6", "2.0"]
+    alone = Schema((Column("p", "real", decimals=1),))
+    np.testing.assert_array_equal(alone.round(np.array([0.26, 0.31])), [0.3, 0.3])
+
+
+def test_decimals_are_said_and_kept(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("p,q,w\n1.25,1.5,a\n2.5,3,b\n1,2,a\n")
+    data = whole(tmp_path / "a.csv")
+    assert data.schema == Schema.from_json(json.loads(json.dumps(data.schema.to_json())))
+    assert [column.decimals for column in data.schema.columns] == [2, 1, None]
+    (tmp_path / "new.csv").write_text("p,q,w\n1.23456,1,a\n")  # more digits than the schema has
+    new = whole(tmp_path / "new.csv", schema=data.schema)
+    assert new.schema == data.schema
+    assert new.train.x[0, 0] == 1.23456
+    said = whole(tmp_path / "a.csv", schema={"columns": {"p": {"kind": "real", "decimals": 3}, "q": "real"}})
+    assert [column.decimals for column in said.schema.columns] == [3, 1, None]
+    assert said.fingerprint == data.fingerprint  # which says what was read, not how it is written
+    older = data.schema.to_json(decimals=False)
+    assert [column.decimals for column in Schema.from_json(older).columns] == [None] * 3
 
 
 def test_types_of_parquet_columns_are_kept(tmp_path: Path) -> None:
@@ -236,6 +292,9 @@ def test_another_source_for_test_has_the_same_codes(tmp_path: Path) -> None:
         ({"columns": ["age"]}, ["columns is a table of names"]),
         ({"target": 3}, ["target is the name of a column"]),
         ({"columns": {"age": {"kind": "real", "categories": [1]}}}, ["only binary and categorical"]),
+        ({"columns": {"age": {"kind": "integer", "decimals": 0}}}, ["only real columns have decimals", "from 0 to 6"]),
+        ({"columns": {"age": {"kind": "real", "decimals": 7}}}, ["only real columns have decimals", "from 0 to 6"]),
+        ({"columns": {"age": {"kind": "real", "decimals": True}}}, ["only real columns have decimals"]),
         ({"columns": {"age": {"kind": "binary", "categories": [1, 2, 3]}}}, ["two categories, not 3"]),
         ({"columns": {"age": {"kind": "categorical", "categories": [1, "a"]}}}, ["of words or of numbers"]),
         ({"columns": {"age": {"kind": "categorical", "categories": []}}}, ["of words or of numbers"]),
@@ -334,6 +393,53 @@ def test_dates_of_parquet_are_refused(tmp_path: Path, kind: pa.DataType) -> None
     assert whole(tmp_path / "a.parquet", schema={"columns": {"when": "ignore"}}).columns == ("x",)
 
 
+def test_all_columns_at_fault_are_named_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    rows = [
+        f"{'x' if k < 3 else k},2024-01-{k + 1:02d},{k}.5,name {k},{'y' if k < 2 else k},{k},2023-02-{k % 28 + 1:02d}"
+        for k in range(30)
+    ]
+    path.write_text("\n".join(["a,day,half,who,b,fine,then", *rows]))
+    message = refused(
+        path,
+        "has 6 columns that are at fault: a column that is not numeric, 'a': 3 values of 30",
+        "the first in row 1 (line 2): 'x' is not a finite number; a column of dates or times, 'day'",
+        "; a column that is to be integer, 'half', with 27 values that are no whole numbers, the first in row 4: 3.5;",
+        "too many for categories, 'who': 30 distinct ones, such as 'name 0', 'name 1', 'name 2'",
+        "'b': 2 values of 30 can't be read as a number, the first in row 1 (line 2): 'y'",
+        "a column of dates or times, 'then', such as '2023-02-01'",
+        'Leave the column out ("NAME" = "ignore"',
+        schema={"columns": {"half": "integer"}},
+    )
+    assert "'fine'" not in message
+    assert message.count("Models take numbers and categories.") == message.count("replace its values by numbers") == 1
+
+
+def test_of_many_columns_at_fault_the_first_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    names = [f"c{k}" for k in range(11)]
+    rows = [",".join(["x" if k < 3 else "1"] * 11) for k in range(9)]
+    path.write_text("\n".join([",".join(names), *rows]))
+    message = refused(path, "has 11 columns that are at fault", "'c7'", "and 3 more. Leave the column out")
+    assert "'c8'" not in message
+
+
+def test_all_columns_of_parquet_at_fault_are_named_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    table = {"when": pa.array([1, 2, 3], pa.timestamp("s")), "lists": [[1], [2], [3]], "word": ["a", "b", "c"]}
+    pq.write_table(pa.table(table | {"half": [1.0, 2.5, 3.0], "more": [1.0, 2.0, 0.5]}), path)
+    types = {"columns": {"word": "real"}}
+    refused(
+        path, "has 3 columns", "'when', of type timestamp", "'lists': its values, from row 1 on", "'word'", schema=types
+    )
+    left = dict.fromkeys(["when", "lists", "word"], "ignore") | dict.fromkeys(["half", "more"], "integer")
+    refused(
+        path, "has 2 columns", "'half', with 1 value", "row 2: 2.5", "'more'", "row 3: 0.5", schema={"columns": left}
+    )
+    pq.write_table(pa.table({"half": [1.0, 2.5]}), path)
+    refused(path, "'half', with 1 value that", "row 2: 2.5", '"half" = "real"', schema={"columns": {"half": "integer"}})
+
+
 def test_rows_without_a_label_are_left_out_and_named(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("x,y\n1,a\n2,\n3,b\n4,b\n")
     data = whole(tmp_path / "a.csv", target="y")
@@ -358,8 +464,8 @@ def test_a_target_of_numbers(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
-        ("integer", "'weight': 3 of its values are no whole numbers"),
-        ("binary", "'weight', is to be binary and has"),
+        ("integer", "to be integer, 'weight', with 3 values that are no whole numbers, the first in row 1: 1.5"),
+        ("binary", "to be binary, 'weight', with 4 values: '1.5'"),
     ],
 )
 def test_kinds_that_do_not_fit_are_refused(tmp_path: Path, kind: str, words: str) -> None:
@@ -385,9 +491,9 @@ def test_words_of_parquet_stay_words(tmp_path: Path) -> None:
 
 def test_a_column_of_words_without_any_is_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table({"a": pa.array([None, None], pa.string()), "b": [1, 2]}), tmp_path / "a.parquet")
-    refused(tmp_path / "a.parquet", "'a', holds no value at all", '"a" = "ignore"')
+    refused(tmp_path / "a.parquet", "holds no value at all, 'a'", '"a" = "ignore"')
     (tmp_path / "a.csv").write_text("a,b\n,1\n,2\n")
-    refused(tmp_path / "a.csv", "'a', holds no value at all", schema={"columns": {"a": "categorical"}})
+    refused(tmp_path / "a.csv", "holds no value at all, 'a'", schema={"columns": {"a": "categorical"}})
 
 
 def test_words_of_rows_that_are_left_out_are_no_categories(tmp_path: Path) -> None:

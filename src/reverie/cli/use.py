@@ -19,7 +19,7 @@ from reverie.errors import DataError, UsageError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from reverie.data import Split
+    from reverie.data import Schema, Split
     from reverie.model import Model
     from reverie.run import Run
     from reverie.tempering import Tempered
@@ -87,6 +87,8 @@ def sample(
     as_json: options.Json = False,
 ) -> None:
     """Dream new examples from the model in RUN, and write them to FILE, or show them.
+
+    Draws of a table look like it: words for categories, whole numbers, and as many decimals as each column has.
 
     For example: reverie sample run -n 64 --out samples.png
     """
@@ -167,7 +169,8 @@ def impute(
 ) -> None:
     """Draw what is missing in DATA (NaN, empty cells) given the rest, and write it to FILE, in the order of DATA.
 
-    Labels, where DATA has any, are written as they are; what is missing is drawn without a look at them.
+    Labels, where DATA has any, are written as they are; what is missing is drawn without a look at them. In a table,
+    what is drawn has as many decimals as the column had in training; what is given stays as it is.
 
     For example: reverie impute run gaps.csv --out filled.csv
     """
@@ -184,7 +187,7 @@ def impute(
         output.warn(f"{source}: nothing is missing in it, so there is nothing to draw")
     with memory_advice(None):
         filled = _call(model, "impute", x, burn_in=burn_in, seed=seed)
-    _write(run, model, filled, out, None if schema is None or schema.target_name is None else examples.y)
+    _write(run, model, filled, out, None if schema is None or schema.target_name is None else examples.y, given=x)
     output.line(f"{gaps:,} missing entries of {len(filled):,} examples drawn and written to {out}")
     steps = own_steps(model) if burn_in is None else burn_in
     output.line(f"filled by {filled_by(model.imputation, steps)}")
@@ -395,13 +398,38 @@ def _one(x: NDArray[Any], source: str) -> NDArray[Any]:
     return example
 
 
-def _write(run: Run, model: Model, x: NDArray[Any], out: Path, labels: NDArray[Any] | None = None) -> None:
-    """Examples as the run's data are, whose white is 1 where the model deals in zeros and ones."""
+def _write(
+    run: Run,
+    model: Model,
+    x: NDArray[Any],
+    out: Path,
+    labels: NDArray[Any] | None = None,
+    given: NDArray[Any] | None = None,
+) -> None:
+    """Draws as the run's data are, whose white is 1 where the model deals in zeros and ones.
+
+    Numbers of a table are rounded to the decimals of its columns, but for those that were ``given``.
+    """
     from reverie import data
 
     was, white = run.config.data, None if model.sequences else run.white(model)
     columns, schema = tuple(was.columns), was.table_schema
+    if schema is not None:
+        x = _rounded(schema, x, given)
     data.write(x, out, columns=columns, maximum=white, labels=labels, schema=schema, alphabet=was.alphabet)
+
+
+def _rounded(schema: Schema, x: NDArray[Any], given: NDArray[Any] | None) -> NDArray[Any]:
+    """Rows, or sequences of them, as the table has numbers; entries that are there in ``given`` stay what they are."""
+    import numpy as np
+
+    from reverie.data import sequences
+
+    if sequences.is_ragged(x):
+        held = [None] * len(x) if given is None else given
+        return sequences.objects([_rounded(schema, one, known) for one, known in zip(x, held, strict=True)])
+    rounded = schema.round(x)
+    return rounded if given is None or given.dtype.kind != "f" else np.where(np.isnan(given), rounded, x)
 
 
 def _lines(

@@ -107,7 +107,7 @@ class Dataset:
             for array in (part.x, part.y):
                 _digest(digest, array)
         if self.schema is not None and self.schema.coded:
-            digest.update(json.dumps(self.schema.to_json()).encode())
+            digest.update(json.dumps(self.schema.to_json(decimals=False)).encode())
         if self.alphabet:
             digest.update(json.dumps(self.alphabet).encode())
         return digest.hexdigest()

@@ -72,10 +72,10 @@ def short(value: object, length: int = 40) -> str:
     return repr(text if len(text) <= length else text[: length - 1] + "…")
 
 
-def listed(names: list[str] | tuple[str, ...], length: int = 8) -> str:
+def listed(names: list[str] | tuple[str, ...], length: int = 8, between: str = ", ") -> str:
     """Names as a message lists them, the first few of many."""
     more = f" and {len(names) - length:,} more" if len(names) > length else ""
-    return ", ".join(names[:length]) + more
+    return between.join(names[:length]) + more
 
 
 @contextmanager

@@ -35,7 +35,7 @@ from reverie.data.limits import (
     short,
     take,
 )
-from reverie.data.schema import NOTHING, Column, Schema, Wanted, check_kind, infer
+from reverie.data.schema import NOTHING, Column, Schema, Wanted, decimals_of, infer
 from reverie.errors import UsageError
 
 Array = NDArray[Any]
@@ -362,7 +362,7 @@ def _table(path: Path, table: tables.Table, wanted: Wanted) -> Raw:
             one_line(f"{short(wanted.time)} orders the steps of sequences; say too which column names them.")
         )
     names = [name for name in wanted.columns if name in place] if wanted.whole else list(table.names)
-    fields = tuple(_field(path, table, place[name], wanted) for name in names if name not in apart)
+    fields = tuple(_field(table, place[name], wanted) for name in names if name not in apart)
     target = wanted.target if wanted.target in place else None
     schema = Schema(fields, target, wanted.sequence, wanted.time)
     kept = [place[column.name] for column in schema.columns]
@@ -378,7 +378,7 @@ def _table(path: Path, table: tables.Table, wanted: Wanted) -> Raw:
     return _steps(path, raw, table.matrix[:, place[wanted.sequence]], when)
 
 
-def _field(path: Path, table: tables.Table, k: int, wanted: Wanted) -> Column:
+def _field(table: tables.Table, k: int, wanted: Wanted) -> Column:
     """What a column is: as it was said to be, or else as it looks."""
     name, kind = table.names[k], wanted.kind(table.names[k])
     if k in table.categories:
@@ -389,7 +389,10 @@ def _field(path: Path, table: tables.Table, k: int, wanted: Wanted) -> Column:
     values = table.matrix[:, k]
     if kind is None:
         return infer(name, values, k in table.real)
-    return Column(name, cast(Any, kind)) if wanted.whole else check_kind(path, name, values, kind)
+    decimals = wanted.decimals(name)
+    if decimals is None and kind == "real" and not wanted.whole:
+        decimals = decimals_of(values[np.isfinite(values)])
+    return Column(name, cast(Any, kind), decimals=decimals)
 
 
 def _steps(path: Path, raw: Raw, ids: Array, when: Array | None) -> Raw:

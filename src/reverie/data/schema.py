@@ -7,7 +7,7 @@ kind of table. Kinds are inferred, by rules that never change a number:
 * words are ``binary`` where there are two of them and else ``categorical``; in alphabetical order;
 * numbers that are all 0 or 1 are ``binary``;
 * whole numbers that are codes already, each of 0 … K − 1 with 2 < K ≤ 10 and ten rows for each, are ``categorical``;
-* other whole numbers are ``integer``, and all others ``real``.
+* other whole numbers are ``integer``, and all others ``real``, with as many ``decimals`` as the column's numbers have.
 
 Where that is wrong, say better in a JSON or TOML file (see :func:`read`); what it does not name stays as inferred.
 """
@@ -21,12 +21,12 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self, cast, get_args
+from typing import Any, Literal, NamedTuple, Self, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from reverie.data.limits import amount, fault, listed, one_line, short
+from reverie.data.limits import amount, listed, one_line, short
 from reverie.errors import UsageError
 
 Kind = Literal["real", "integer", "binary", "categorical"]
@@ -36,6 +36,7 @@ IGNORE = "ignore"  # what a schema file says of a column that is to be left out
 UNITS = {"real": "gaussian", "integer": "integer", "binary": "bernoulli", "categorical": "categorical"}
 CODES = 10  # whole numbers 0 … K − 1 are taken for categories up to this K ...
 REPEATS = 10  # ... where there are this many rows for each
+DECIMALS = 6  # of a column of measurements at most; numbers with more are taken as they come
 LARGEST = 1 << 20  # bytes of a schema file
 
 _ROLES = ("target", "sequence", "time")
@@ -49,11 +50,13 @@ class Column:
         name: its name in the file's header.
         kind: "real", "integer", "binary" or "categorical".
         categories: what the codes 0, 1, … stand for, all of one type; () for numbers that stand for themselves.
+        decimals: to how many decimals the numbers of a real column are given, None where no few are enough.
     """
 
     name: str
     kind: Kind
     categories: tuple[Category, ...] = ()
+    decimals: int | None = None
 
     def decode(self, x: NDArray[Any]) -> NDArray[Any]:
         """Numbers (n,) as the file has them: words for codes, whole numbers for integers.
@@ -111,6 +114,19 @@ class Schema:
         """Whether any column of x has words for its codes."""
         return any(isinstance(name, str) for column in self.columns for name in column.categories)
 
+    def round(self, x: NDArray[Any]) -> NDArray[Any]:
+        """Draws like the table's own numbers: real columns at their ``decimals``, all else as it is.
+
+        Args:
+            x: (n, columns), or (n,) where there is only one.
+        """
+        rounded = x.reshape(len(x), -1).copy()
+        for place, column in enumerate(self.columns):
+            if column.decimals is not None:
+                exact = rounded[:, place].astype(np.float64)
+                rounded[:, place] = np.round(exact, column.decimals) + 0.0  # and no -0.0
+        return rounded.reshape(x.shape)
+
     def decode(self, x: NDArray[Any], y: NDArray[Any] | None = None) -> dict[str, NDArray[Any]]:
         """Columns by name, in the file's order and with its types; see :meth:`Column.decode`.
 
@@ -129,12 +145,15 @@ class Schema:
             return {"label": y, **values}
         return {column.name: y if column.name == self.target_name else values[column.name] for column in self.fields}
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values, as a schema file has them."""
-        fields = {
-            column.name: {"kind": column.kind} | ({"categories": list(column.categories)} if column.categories else {})
-            for column in self.fields
-        }
+    def to_json(self, decimals: bool = True) -> dict[str, Any]:
+        """Plain values, as a schema file has them; without ``decimals`` only what decides how numbers are read."""
+        fields: dict[str, dict[str, Any]] = {}
+        for column in self.fields:
+            fields[column.name] = {"kind": column.kind}
+            if column.categories:
+                fields[column.name]["categories"] = list(column.categories)
+            if decimals and column.decimals is not None:
+                fields[column.name]["decimals"] = column.decimals
         return {role: name for role, name in self._roles().items() if name is not None} | {"columns": fields}
 
     @classmethod
@@ -146,10 +165,10 @@ class Schema:
         """
         wanted = Wanted.parse(content, "The schema")
         fields = []
-        for name, (kind, categories) in wanted.columns.items():
-            if kind not in KINDS:
+        for name, said in wanted.columns.items():
+            if said.kind not in KINDS:
                 raise UsageError(one_line(f"The schema says no kind of the column {short(name)}."))
-            fields.append(Column(name, kind, categories or ()))
+            fields.append(Column(name, said.kind, said.categories or (), said.decimals))
         target = wanted.target if wanted.target in wanted.columns else None
         return cls(tuple(fields), target, wanted.sequence, wanted.time)
 
@@ -157,18 +176,26 @@ class Schema:
         return {"target": self.target_name, "sequence": self.sequence, "time": self.time}
 
 
+class Said(NamedTuple):
+    """What somebody says about one column; None of each is to be inferred."""
+
+    kind: str | None = None
+    categories: tuple[Category, ...] | None = None
+    decimals: int | None = None
+
+
 @dataclass(frozen=True)
 class Wanted:
     """What somebody says about columns, to be put in the place of what would be inferred.
 
     Attributes:
-        columns: kind and categories by name, None for either where it is to be inferred.
+        columns: by name.
         whole: whether it is all of another table's schema: columns that it does not name are left out, those that it
             names come in its order, and the target may be absent.
         said: who says so, as messages begin.
     """
 
-    columns: Mapping[str, tuple[str | None, tuple[Category, ...] | None]]
+    columns: Mapping[str, Said]
     target: str | None = None
     sequence: str | None = None
     time: str | None = None
@@ -198,11 +225,15 @@ class Wanted:
 
     def kind(self, name: str) -> str | None:
         """The kind that the column is said to be of."""
-        return self.columns.get(name, (None, None))[0]
+        return self.columns.get(name, Said()).kind
 
     def categories(self, name: str) -> tuple[Category, ...] | None:
         """The categories that the column is said to have."""
-        return self.columns.get(name, (None, None))[1]
+        return self.columns.get(name, Said()).categories
+
+    def decimals(self, name: str) -> int | None:
+        """The decimals that its numbers are said to have."""
+        return self.columns.get(name, Said()).decimals
 
     def check(self, names: tuple[str, ...], path: Path | str) -> None:
         """Refuse names that the file at ``path`` does not have.
@@ -233,6 +264,7 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
         [columns]
         length = "real"
         grade = { kind = "categorical", categories = ["low", "middle", "high"] }
+        price = { kind = "real", decimals = 2 }
         note = "ignore"
 
     Raises:
@@ -284,25 +316,27 @@ def _known(said: str, what: str, word: str, known: tuple[str, ...]) -> None:
         raise UsageError(one_line(f"{said}: {short(word)} is no such thing as {what}; {hint}"))
 
 
-def _column(said: str, name: str, entry: object) -> tuple[str | None, tuple[Category, ...] | None]:
+def _column(said: str, name: str, entry: object) -> Said:
     where = f"{said}, column {short(name)}"
     table = {"kind": entry} if isinstance(entry, str) else entry
     if not isinstance(table, Mapping):
         raise UsageError(
-            one_line(f"{where}: it takes a kind, or a table with kind and categories, not {short(entry)}.")
+            one_line(f"{where}: it takes a kind, or a table with kind, categories and decimals, not {short(entry)}.")
         )
     for key in table:
-        _known(where, "an entry", str(key), ("kind", "categories"))
-    kind, categories = table.get("kind"), table.get("categories")
+        _known(where, "an entry", str(key), Said._fields)
+    kind, categories, decimals = (table.get(field) for field in Said._fields)
     if kind is not None:
         _known(where, "a kind", str(kind), (*KINDS, IGNORE))
+    if decimals is not None and (kind != "real" or type(decimals) is not int or not 0 <= decimals <= DECIMALS):
+        raise UsageError(one_line(f"{where}: only real columns have decimals, a whole number from 0 to {DECIMALS}."))
     if categories is None:
-        return kind, None
+        return Said(kind, None, decimals)
     if kind not in ("binary", "categorical"):
         raise UsageError(
             one_line(f"{where}: only binary and categorical columns have categories; give it such a kind.")
         )
-    return kind, _categories(where, kind, categories)
+    return Said(kind, _categories(where, kind, categories))
 
 
 def _categories(where: str, kind: str, given: object) -> tuple[Category, ...]:
@@ -327,28 +361,27 @@ def infer(name: str, values: NDArray[Any], real: bool = False) -> Column:
     """What a column of numbers is, NaN where they are missing; their type may say that they are ``real``."""
     present = values[np.isfinite(values)] if values.dtype.kind == "f" else values
     if not present.size or (present != np.rint(present)).any():
-        return Column(name, "real")
+        return Column(name, "real", decimals=decimals_of(present))
     low, high = float(present.min()), float(present.max())
     if low >= 0 and high <= 1:
         return Column(name, "binary", (0.0, 1.0) if real else (0, 1))
     if real:
-        return Column(name, "real")
+        return Column(name, "real", decimals=0)
     k = int(high) + 1 if low == 0 and high < CODES else 0
     if k > 2 and len(present) >= REPEATS * k and len(np.unique(present)) == k:
         return Column(name, "categorical", tuple(range(k)))
     return Column(name, "integer")
 
 
-def check_kind(path: Path | str, name: str, values: NDArray[Any], kind: str) -> Column:
-    """A column of numbers that is said to be real or integer.
+def decimals_of(values: NDArray[Any]) -> int | None:
+    """The fewest decimals, at most :data:`DECIMALS`, that give all ``values`` (n,) but for the error of their type.
 
-    Raises:
-        DataError: its numbers are not.
+    Values that are all exact in single precision have its error, since that is where such tables come from. Finite
+    values only; None where there are none, or where so few decimals are not enough.
     """
-    there = ~np.isnan(values) if values.dtype.kind == "f" else np.ones(len(values), dtype=bool)
-    if kind == "integer" and (odd := there & (values != np.rint(values))).any():
-        raise fault(
-            f"{path}, column {short(name)}: {int(odd.sum()):,} of its values are no whole numbers, as the schema wants,"
-            f" the first {values[int(odd.argmax())]:g}; call the column real."
-        )
-    return Column(name, cast(Kind, kind))
+    if not values.size:
+        return None
+    with np.errstate(over="ignore", invalid="ignore"):
+        single, exact = values.astype(np.float32), values.astype(np.float64)
+        error = np.spacing(np.abs(single if (single == values).all() else exact)).astype(np.float64)
+        return next((d for d in range(DECIMALS + 1) if (np.abs(np.round(exact, d) - exact) <= error).all()), None)

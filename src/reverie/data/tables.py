@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 LINE = 4 << 20  # bytes; a line this long is no row of a table
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})
+NUMERIC = ("real", "integer")
 MANY = 100  # distinct words beyond which a column is no set of categories, ...
 FEW = 20  # ... as it is beyond this many if most rows have a word of their own
 PROBE = 1_000  # rows after which a CSV file is begun again if columns look like words so far
@@ -202,6 +203,27 @@ def _as_numbers(words: list[str]) -> list[Any]:
     return numbers
 
 
+class Fault(NamedTuple):
+    """What is wrong with the column ``name``, and what to do about it, where NAME stands for it."""
+
+    name: str
+    what: str
+    advice: str = ""
+
+
+LEAVE = f'Leave the column out ("NAME" = "{IGNORE}" under [columns] in a schema file)'
+
+
+def faulty(path: Path, faults: Sequence[Fault]) -> Exception:
+    """The error that names all columns at fault, so that a file is mended once; the same advice is given once."""
+    if len(faults) == 1:
+        name, what, advice = faults[0]
+        return fault(f"{path} has {what}. {advice.replace('NAME', name)}".rstrip())
+    advice = " ".join(dict.fromkeys(one.advice for one in faults if one.advice))
+    whats = listed([one.what for one in faults], between="; ")
+    return fault(f"{path} has {len(faults):,} columns that are at fault: {whats}. {advice}".rstrip())
+
+
 class Reading:
     """How each column of a table is to be read, by what was said of it and what turned out.
 
@@ -221,9 +243,7 @@ class Reading:
         self.skipped = {place[name] for name in wanted.columns if wanted.kind(name) == IGNORE and name in place}
         if wanted.whole:
             self.skipped |= {k for name, k in place.items() if name not in wanted.columns and name not in roles}
-        self.numeric = {
-            place[name] for name in wanted.columns if wanted.kind(name) in ("real", "integer") and name in place
-        }
+        self.numeric = {place[name] for name in wanted.columns if wanted.kind(name) in NUMERIC and name in place}
         coded = {
             place[name] for name in wanted.columns if wanted.kind(name) in ("binary", "categorical") and name in place
         }
@@ -234,12 +254,22 @@ class Reading:
             for k in sorted((words | self.given) - self.skipped)
         }
 
-    def table(self, matrix: NDArray[Any], problems: tuple[str, ...], real: frozenset[int] = frozenset()) -> Table:
-        """The table of ``matrix`` (n, d), with codes in the order of their words, and what is left out gone."""
+    def table(
+        self,
+        matrix: NDArray[Any],
+        rows: NDArray[np.intp],
+        problems: tuple[str, ...],
+        real: frozenset[int] = frozenset(),
+    ) -> Table:
+        """The table of ``matrix`` (n, d), with codes in the order of their words, and what is left out gone.
+
+        Raises:
+            DataError: columns are not what models take, or what they are said to be; it names them all.
+        """
         categories: dict[int, tuple[Category, ...]] = {}
         for k, vocabulary in self.words.items():
             matrix[:, k], categories[k] = vocabulary.in_order(matrix[:, k])
-            self._judge(k, len(matrix), categories[k])
+        self.check(matrix, rows, {k: list(map(str, words)) for k, words in categories.items()})
         if not self.skipped:
             return Table(self.names, matrix, categories, real, problems)
         kept = [k for k in range(len(self.names)) if k not in self.skipped]
@@ -255,48 +285,78 @@ class Reading:
         """What is wrong with a value."""
         vocabulary = self.words.get(column)
         if vocabulary is None:
-            return f"{short(text)} is not a finite number{_almost(text)}."
+            return f"{short(text)} is not a finite number{_almost(text)}"
         if vocabulary.categories is None:
-            raise self.too_many(column, "more than 10,000")
-        return f"{short(text)} is none of {listed([short(one) for one in vocabulary.categories])}."
+            raise faulty(self.path, [self._too_many(column, "more than 10,000")])
+        return f"{short(text)} is none of {listed([short(one) for one in vocabulary.categories])}"
 
-    def too_many(self, column: int, count: str) -> Exception:
-        """The error for a column whose words are no categories."""
+    def check(self, matrix: NDArray[Any], rows: NDArray[np.intp], words: Mapping[int, Sequence[str]]) -> None:
+        """Refuse columns that are at fault, as :meth:`faults` finds them, all of them at once."""
+        if faults := self.faults(matrix, rows, len(matrix), words):
+            raise faulty(self.path, list(faults.values()))
+
+    def faults(
+        self, matrix: NDArray[Any], rows: NDArray[np.intp], n: int, words: Mapping[int, Sequence[str]]
+    ) -> dict[int, Fault]:
+        """What is wrong with whole columns, by their places, in order.
+
+        Args:
+            matrix: (m, d) numbers and codes, and ``rows`` (m,): where they are in the file, from 1.
+            n: rows in which ``words`` were met, by their column.
+        """
+        found = {k: self._of_words(k, n, met) for k, met in words.items()}
+        for k in self.numeric:
+            if self.wanted.kind(self.names[k]) == "integer" and not self.wanted.whole:
+                found[k] = self._of_whole(k, matrix[:, k], rows)
+        return {k: one for k, one in sorted(found.items()) if one is not None}
+
+    def _of_whole(self, column: int, values: NDArray[Any], rows: NDArray[np.intp]) -> Fault | None:
+        """What is wrong with a column that is to hold whole numbers."""
+        odd = np.flatnonzero(~np.isnan(values) & (values != np.rint(values)))
+        if not len(odd):
+            return None
+        name = self.names[column]
+        first = f"the first in row {rows[odd[0]]}: {values[odd[0]]:g}"
+        return Fault(
+            name,
+            f"a column that is to be integer, {short(name)}, with {_count(len(odd), 'value')} that"
+            f" {'is no whole number' if len(odd) == 1 else 'are no whole numbers'}, {first}",
+            'Call it real ("NAME" = "real").',
+        )
+
+    def _too_many(self, column: int, count: str) -> Fault:
+        """Of a column whose words are no categories."""
         name = self.names[column]
         first = [str(word) for word in list(self.words[column].codes)[:3]]
         words, almost = listed([short(word) for word in first]), _almost(first[0])
         if almost and all(_almost(word) == almost for word in first):
-            return fault(f"{self.path} has a column of words, {short(name)}, such as {words}{almost}.")
-        return fault(
-            f"{self.path} has a column of words that are too many for categories, {short(name)}: {count} distinct ones,"
-            f" such as {words}. {_left_out(name)}, merge rare words into one, or call it categorical after all"
-            f' ("{name}" = "categorical").'
+            return Fault(name, f"a column of words, {short(name)}, such as {words}{almost}")
+        return Fault(
+            name,
+            f"a column of words that are too many for categories, {short(name)}: {count} distinct ones, such as"
+            f" {words}",
+            f'{LEAVE}, merge rare words into one, or call it categorical after all ("NAME" = "categorical").',
         )
 
-    def _judge(self, column: int, rows: int, categories: tuple[Category, ...]) -> None:
-        """Refuse words that are dates, or too many."""
+    def _of_words(self, column: int, rows: int, words: Sequence[str]) -> Fault | None:
+        """What is wrong with a column of words: they are dates, or too many."""
         name = self.names[column]
-        if self.wanted.kind(name) == "binary" and len(categories) > 2:
-            found = listed([short(one) for one in categories])
-            raise fault(
-                f"{self.path}, column {short(name)}, is to be binary and has {len(categories)} values: {found}."
-            )
-        if not categories:
-            raise fault(f"{self.path}, column {short(name)}, holds no value at all. {_left_out(name)}.")
+        if self.wanted.kind(name) == "binary" and len(words) > 2:
+            found = listed([short(word) for word in words])
+            return Fault(name, f"a column that is to be binary, {short(name)}, with {len(words)} values: {found}")
+        if not words:
+            return Fault(name, f"a column that holds no value at all, {short(name)}", f"{LEAVE}.")
         if column in self.given:
-            return
-        words = [str(one) for one in categories]
+            return None
         if name == self.wanted.time:
             odd = next((word for word in words if not ISO.fullmatch(word)), None)
-            if odd is not None:
-                raise fault(
-                    f"{self.path}, column {short(name)}: {short(odd)} is no time; give numbers, or dates such as"
-                    " 2024-05-31."
-                )
-        elif all(DATE.fullmatch(word) for word in words):
-            raise dates(self.path, name, f"such as {short(words[0])}")
-        elif len(words) > MANY or (len(words) > FEW and len(words) > rows / 2):
-            raise self.too_many(column, f"{len(words):,}")
+            what = f"a column of times, {short(name)}, in which {short(odd)} is no time"
+            return None if odd is None else Fault(name, what, "Give times as numbers, or dates such as 2024-05-31.")
+        if all(DATE.fullmatch(word) for word in words):
+            return dates(name, f"such as {short(words[0])}")
+        if len(words) > MANY or (len(words) > FEW and len(words) > rows / 2):
+            return self._too_many(column, f"{len(words):,}")
+        return None
 
 
 def _almost(text: str) -> str:
@@ -308,17 +368,13 @@ def _almost(text: str) -> str:
     return ""
 
 
-def dates(path: Path, name: str, what: str) -> Exception:
-    """The error for a column of dates."""
-    return fault(
-        f"{path} has a column of dates or times, {short(name)}, {what}; models take numbers and categories."
-        f" {_left_out(name)},"
-        " or make numbers of it, such as days since the first."
+def dates(name: str, what: str) -> Fault:
+    """Of a column of dates."""
+    return Fault(
+        name,
+        f"a column of dates or times, {short(name)}, {what}",
+        f"Models take numbers and categories. {LEAVE}, or make numbers of it, such as days since the first.",
     )
-
-
-def _left_out(name: str) -> str:
-    return f'Leave the column out ("{name}" = "{IGNORE}" under [columns] in a schema file)'
 
 
 class _Rows:
@@ -332,6 +388,7 @@ class _Rows:
         self.missing: Counter[int] = Counter()  # values that are missing, by column
         self.bad: Counter[int] = Counter()  # values that are no numbers
         self.first: dict[int, tuple[str, str]] = {}  # the first of them, and where it is
+        self.left_out: list[int] = []  # rows that something is wrong with
         readers = {k: vocabulary.code for k, vocabulary in self.reading.words.items()}
         readers |= dict.fromkeys(self.reading.skipped, _nothing)
         self.readers: list[Callable[[str], float | None]] = [readers.get(k, _number) for k in range(len(names))]
@@ -344,30 +401,30 @@ class _Rows:
     def add(self, row: list[str], line: int) -> None:
         """Take the numbers of a row, or note what is wrong with it."""
         self.rows += 1
-        numbers = self._numbers(row, f"{self.path}, row {self.rows} (line {line})")
+        numbers = self._numbers(row, f"row {self.rows} (line {line})")
         if isinstance(numbers, str):
-            self.problems.add(numbers)
+            self.problems.add(f"{self.path}, {numbers}")
+            self.left_out.append(self.rows - 1)
         else:
             self.values.extend(numbers)
 
     def columns_of_words(self) -> set[int]:
-        """Columns that were read as numbers and are none.
+        """Columns that were read as numbers and are words."""
+        return {column for column, bad in self.bad.items() if self._is_words(column, bad, self.missing[column])}
 
-        Raises:
-            DataError: one is something of both, or is said to hold numbers.
-        """
-        found = set()
-        for column, bad in sorted(self.bad.items()):
-            if column in self.reading.words or not self._too_many(bad):
-                continue
-            if not self._is_words(column, bad, self.missing[column]):
-                first = self._wrong(column, *self.first[column])
-                raise fault(
-                    f"{self.path} has a column that is not numeric, {short(self.names[column])}: {_count(bad, 'value')}"
-                    f" of {self.rows:,} can't be read as a number. First: {first}"
-                    " Leave the column out, or replace its values by numbers (an empty field is a missing value)."
+    def _not_numeric(self) -> dict[int, Fault]:
+        """Columns that are something of both, or hold words and are said to hold numbers."""
+        found = {}
+        for column, bad in self.bad.items():
+            if column not in self.reading.words and self._too_many(bad):
+                where, text = self.first[column]
+                name = self.names[column]
+                found[column] = Fault(
+                    name,
+                    f"a column that is not numeric, {short(name)}: {_count(bad, 'value')} of {self.rows:,} can't be"
+                    f" read as a number, the first in {where}: {self.reading.bad(column, text)}",
+                    "Leave the column out, or replace its values by numbers (an empty field is a missing value).",
                 )
-            found.add(column)
         return found
 
     def suspects(self) -> set[int]:
@@ -396,12 +453,18 @@ class _Rows:
         return bad == self.rows or bad > max(1, self.rows // 100)
 
     def table(self) -> Table:
-        """The table, unless no row is left."""
+        """The table, unless columns are at fault or no row is left."""
+        matrix = np.frombuffer(self.values).reshape(-1, len(self.names))
+        rows = np.delete(np.arange(1, self.rows + 1), self.left_out)
+        faults = self._not_numeric()
+        if faults:  # and those of words, as they were met also in rows that are gone for these
+            met = {k: [str(word) for word in one.codes] for k, one in self.reading.words.items()}
+            faults |= self.reading.faults(matrix, rows, self.rows, met)
+            raise faulty(self.path, [faults[k] for k in sorted(faults)])
         if not self.values:
             why = self.problems.lines()[0] if self.rows else "it has a row of names only."
             raise fault(f"{self.path} has no row of numbers: {why}")
-        matrix = np.frombuffer(self.values).reshape(-1, len(self.names))
-        return self.reading.table(matrix, self.problems.lines())
+        return self.reading.table(matrix, rows, self.problems.lines())
 
     def _numbers(self, row: list[str], where: str) -> Sequence[float] | str:
         if len(row) != len(self.names):
@@ -434,7 +497,7 @@ class _Rows:
         return [number for number in numbers if number is not None]
 
     def _wrong(self, column: int, where: str, text: str) -> str:
-        return f"{where}, column {short(self.names[column])}: {self.reading.bad(column, text)}"
+        return f"{where}, column {short(self.names[column])}: {self.reading.bad(column, text)}."
 
 
 def _nothing(text: str) -> float:
@@ -509,7 +572,9 @@ def read_parquet(path: Path, wanted: Wanted) -> Table:
         with pq.ParquetFile(path, page_checksum_verification=True, read_dictionary=coded, **bounds) as file:
             table = file.read(keys).select(keys)
         if not (reading.words or reading.needed or reading.skipped):
-            return Table(names, _matrix(table), _truths(table.schema, range(len(names))), _floats(table.schema, names))
+            matrix = _matrix(table)
+            reading.check(matrix, np.arange(1, rows + 1), {})
+            return Table(names, matrix, _truths(table.schema, range(len(names))), _floats(table.schema, names))
         return _mixed(table, reading)
 
 
@@ -531,25 +596,28 @@ def _size_of_texts(file: Any, names: set[str]) -> int:
 
 
 def _check_columns(path: Path, fields: list[pyarrow.Field], wanted: Wanted) -> None:
+    """Refuse columns of types that models do not take, all of them by name."""
+    faults = [one for one in (_of_type(column, wanted) for column in fields) if one is not None]
+    if faults:
+        raise faulty(path, faults)
+
+
+def _of_type(column: pyarrow.Field, wanted: Wanted) -> Fault | None:
     from pyarrow import types
 
-    for column in fields:
-        kind = column.type
-        if types.is_temporal(kind):
-            if column.name != wanted.time or types.is_interval(kind):
-                raise dates(path, column.name, f"of type {kind}")
-        elif _is_text(kind):
-            if wanted.kind(column.name) in ("real", "integer"):
-                raise fault(
-                    f"{path}, column {short(column.name)}, holds words, which can't be {wanted.kind(column.name)}."
-                )
-        elif not (
-            types.is_boolean(kind) or types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind)
-        ):
-            raise fault(
-                f"{path} has a column that is not numeric, {short(column.name)}: its values, from row 1 on, are of type"
-                f" {short(kind)}. Leave the column out, or replace its values by numbers or words."
-            )
+    name, kind = column.name, column.type
+    if types.is_temporal(kind):
+        return dates(name, f"of type {kind}") if name != wanted.time or types.is_interval(kind) else None
+    if _is_text(kind):
+        said = wanted.kind(name)
+        return Fault(name, f"a column of words, {short(name)}, which can't be {said}") if said in NUMERIC else None
+    if types.is_boolean(kind) or types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind):
+        return None
+    return Fault(
+        name,
+        f"a column that is not numeric, {short(name)}: its values, from row 1 on, are of type {short(kind)}",
+        "Leave the column out, or replace its values by numbers or words.",
+    )
 
 
 def _mixed(table: pyarrow.Table, reading: Reading) -> Table:
@@ -565,7 +633,7 @@ def _mixed(table: pyarrow.Table, reading: Reading) -> Table:
         found, codes = _codes(column, reading.words[k])
         for row in np.flatnonzero(np.isinf(codes) & keep):
             text = str(found[row].as_py())
-            problems.add(f"{reading.path}, row {row + 1}, column {short(name)}: {reading.bad(k, text)}")
+            problems.add(f"{reading.path}, row {row + 1}, column {short(name)}: {reading.bad(k, text)}.")
         keep &= ~np.isinf(codes)
         matrix[:, k] = codes
     for k in reading.needed:
@@ -576,7 +644,7 @@ def _mixed(table: pyarrow.Table, reading: Reading) -> Table:
         raise fault(f"{reading.path} has no row that can be read: {problems.lines()[0]}")
     truths = _truths(table.schema, [place[name] for name in table.schema.names])
     real = frozenset(place[table.schema.names[k]] for k in _floats(table.schema, table.schema.names))
-    found_table = reading.table(matrix[keep], problems.lines(), real)
+    found_table = reading.table(matrix[keep], np.flatnonzero(keep) + 1, problems.lines(), real)
     shift = {place[name]: new for new, name in enumerate(found_table.names)}
     more = {shift[k]: truth for k, truth in truths.items() if shift[k] not in found_table.categories}
     return Table(

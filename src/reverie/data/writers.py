@@ -235,7 +235,7 @@ def _jsonl(content: _Content, path: Path) -> None:
 
 
 def _row_lines(content: _Content) -> Iterator[dict[str, Any]]:
-    table = {name: column.tolist() for name, column in content.table().items()}
+    table = {name: _plain(column) for name, column in content.table().items()}
     for row in zip(*table.values(), strict=True):
         yield {name: _nothing_for_nan(value) for name, value in zip(table, row, strict=True)}
 
@@ -250,6 +250,13 @@ def _sequence_lines(content: _Content) -> Iterator[Any]:
             steps = [[_nothing_for_nan(value) for value in row] for row in rows]
             steps = [row[0] for row in steps] if steps and len(steps[0]) == 1 else steps
         yield steps if labels is None else {"sequence": steps, "label": labels[place]}
+
+
+def _plain(column: NDArray[Any]) -> list[Any]:
+    """Python's own values; floats of fewer bits in the fewest digits that tell them apart, as in CSV files."""
+    short = column.dtype.kind == "f" and column.dtype.itemsize < 8
+    values: list[Any] = (column.astype(str).astype(np.float64) if short else column).tolist()
+    return values
 
 
 def _nothing_for_nan(value: Any) -> Any:
