@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 
 import numpy as np
 import pytest
@@ -13,9 +14,10 @@ from sklearn.datasets import load_iris
 from sklearn.model_selection import cross_val_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+import reverie
 from reverie import RBM, DeepBeliefNetwork, GenerativeClassifier, Mixture, NaiveBayes
 from reverie.contract import LogPartition
-from reverie.errors import DataError, SeenOtherwiseWarning, UsageError
+from reverie.errors import CorruptFileError, DataError, SeenOtherwiseWarning, UsageError
 from reverie.models.hmm import HMM
 
 IRIS, SPECIES = load_iris(return_X_y=True)
@@ -275,3 +277,62 @@ def test_columns_that_all_classes_leave_out_are_told_of_once_at_the_line_that_as
     with pytest.warns(SeenOtherwiseWarning) as said:
         cross_val_score(GenerativeClassifier(one_component()), np.roll(x, -3, 0), np.roll(SPECIES, -3), cv=3)
     assert [one.filename for one in said] == [__file__]  # the fold whose test rows hold the other value
+
+
+@pytest.mark.parametrize(
+    "classifier",
+    [
+        GenerativeClassifier(Mixture(2, covariance="full", floor=1e-3), priors=[0.2, 0.3, 0.5]),
+        GenerativeClassifier(NaiveBayes(visible="gaussian", floor=1e-3)),
+        GenerativeClassifier(one_component(floor=1e-3)),
+    ],
+)
+def test_a_saved_one_answers_the_same(classifier, tmp_path):
+    X, y = load_iris(return_X_y=True)
+    words = np.array(["setosa", "versicolor", "virginica"])[y]
+    fitted = clone(classifier).fit(X, words)
+    fitted.save(tmp_path / "iris")
+    fitted.save(tmp_path / "iris")  # an older one is replaced
+    assert sorted(path.name for path in (tmp_path / "iris").iterdir()) == ["model.json", "model.safetensors"]
+    again = reverie.load(tmp_path / "iris")
+    assert isinstance(again, GenerativeClassifier)
+    assert str(again) == str(fitted)
+    assert again.joint == fitted.joint
+    assert again.n_features_in_ == 4
+    for verb in ("predict", "predict_proba", "predict_log_proba", "predict_joint_log_proba", "score_samples"):
+        np.testing.assert_array_equal(getattr(again, verb)(X), getattr(fitted, verb)(X))
+    np.testing.assert_array_equal(again.sample(5, y="setosa"), fitted.sample(5, y="setosa"))
+    again.fit(X, words)  # its template is whole, too
+    np.testing.assert_array_equal(again.predict(X), fitted.predict(X))
+
+
+def test_saved_machines_keep_their_log_z(tmp_path):
+    X, y = bits()
+    fitted = GenerativeClassifier(small_rbm()).fit(X, y)
+    fitted.save(tmp_path / "rbms")
+    again = reverie.load(tmp_path / "rbms")
+    np.testing.assert_array_equal(again.classes_, fitted.classes_)
+    for one, other in zip(again.predict_proba_interval(X), fitted.predict_proba_interval(X), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_models_that_were_put_together_are_saved_too(tmp_path):
+    models = apart()
+    fitted = GenerativeClassifier.of({7: models[0], 3: models[1]})
+    fitted.save(tmp_path / "two")
+    again = reverie.load(tmp_path / "two")
+    assert again.classes_.tolist() == [3, 7]
+    np.testing.assert_array_equal(again.class_prior_, [0.5, 0.5])
+
+
+def test_a_damaged_classifier_is_refused(tmp_path):
+    X, y = bits()
+    GenerativeClassifier(NaiveBayes(visible="bernoulli")).fit(X, y).save(tmp_path / "a")
+    file = tmp_path / "a" / "model.json"
+    content = json.loads(file.read_text())
+    content["fitted"]["models"] = []
+    file.write_text(json.dumps(content))
+    with pytest.raises(CorruptFileError, match="checksum"):
+        reverie.load(tmp_path / "a")
+    with pytest.raises(ValueError, match="not fitted"):
+        GenerativeClassifier().save(tmp_path / "b")

@@ -20,9 +20,11 @@ import copy
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Self
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
 from scipy.special import logsumexp, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils import _safe_indexing, column_or_1d
@@ -30,9 +32,10 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from reverie import __version__, parameters, storage
 from reverie.contract import LogPartition
 from reverie.density import EXACT, DensityModel
-from reverie.errors import DataError, SeenOtherwiseWarning, UsageError
+from reverie.errors import CorruptFileError, DataError, SeenOtherwiseWarning, UsageError
 from reverie.model import Array, Model
 from reverie.models.naive_bayes import NaiveBayes
 from reverie.random import Random
@@ -51,6 +54,9 @@ class GenerativeClassifier(ClassifierMixin, BaseEstimator):
         models_: the fitted models, one for each class; or the joint one alone.
         class_prior_: p(y), (K,), of models of one class each.
     """
+
+    name: ClassVar[str] = "classifier"
+    """What a saved one is called in its folder."""
 
     def __init__(self, model: Model | None = None, *, priors: Sequence[float] | None = None) -> None:
         self.model = model
@@ -83,11 +89,14 @@ class GenerativeClassifier(ClassifierMixin, BaseEstimator):
             self._fit_joint(template, X, y)
         else:
             self._fit_classes(template, X, y)
+        self._take_features()
+        return self
+
+    def _take_features(self) -> None:
         for name in ("n_features_in_", "feature_names_in_"):
             self.__dict__.pop(name, None)
             if hasattr(self.models_[0], name):
                 setattr(self, name, getattr(self.models_[0], name))
-        return self
 
     def _fit_joint(self, template: Model, X: Any, y: Any) -> None:
         if self.priors is not None:
@@ -166,6 +175,70 @@ class GenerativeClassifier(ClassifierMixin, BaseEstimator):
             _refuse_other_ground(found.models_[0], model, found.classes_[0], label)
         found.class_prior_ = found._priors(np.ones(len(models)))
         found.n_features_in_ = found.models_[0].n_features_in_
+        return found
+
+    # Saving ---------------------------------------------------------------------------------------------------------
+
+    def save(self, path: str | Path) -> None:
+        """Write one folder with all the models (safetensors and JSON with checksums); :func:`reverie.load` reads it.
+
+        What is loaded predicts the same, to the last bit where a model's own folder does.
+
+        Raises:
+            UsageError: arguments of a model were changed after fitting, or the folder holds something else.
+        """
+        check_is_fitted(self, "models_")
+        contents = [model.contents() for model in self.models_]
+        prior = None if self.joint else self.class_prior_.tolist()
+        saved = {
+            "reverie": __version__,
+            "model": self.name,
+            "parameters": {
+                "model": self.model and {"name": self.model.name, "parameters": parameters.to_json(self.model)},
+                "priors": None if self.priors is None else [float(p) for p in self.priors],
+            },
+            "fitted": {
+                "classes_": self.classes_.tolist(),
+                "class_prior_": prior,
+                "models": [own for own, _ in contents],
+            },
+        }
+        tensors = {f"{k}.{name}": t for k, (_, own) in enumerate(contents) for name, t in own.items()}
+        storage.save_model(Path(path), saved, tensors)
+
+    @classmethod
+    def restored(
+        cls, saved: storage.Contents, tensors: Mapping[str, Tensor], path: Path, family: Callable[[str], type[Model]]
+    ) -> Self:
+        """The classifier that :meth:`save` wrote to the folder ``path``, with models of each ``family`` by its name.
+
+        Raises:
+            CorruptFileError: the parts do not fit together.
+        """
+        where = path / "model.json"
+        arguments = storage.parsed(_Arguments, saved.parameters, where)
+        fitted = storage.parsed(_Fitted, saved.fitted, where)
+        own: list[dict[str, Tensor]] = [{} for _ in fitted.models]
+        try:
+            for name, tensor in tensors.items():
+                k, _, bare = name.partition(".")
+                own[int(k)][bare] = tensor
+            template = None
+            if arguments.model is not None:
+                kind = family(arguments.model.name)
+                template = kind(**parameters.from_json(kind, arguments.model.parameters))
+        except (IndexError, TypeError, ValueError) as error:
+            raise CorruptFileError(f"{path}: the saved classifier does not fit together: {error}") from error
+        found = cls(template, priors=arguments.priors)
+        found.classes_ = np.array(fitted.classes_)
+        found.models_ = [
+            family(one.model).restored(one, part, path) for one, part in zip(fitted.models, own, strict=True)
+        ]
+        if len(found.models_) != (1 if fitted.class_prior_ is None else len(found.classes_)):
+            raise CorruptFileError(f"{path}: {len(found.models_)} models do not fit {len(found.classes_)} classes")
+        if fitted.class_prior_ is not None:
+            found.class_prior_ = np.array(fitted.class_prior_)
+        found._take_features()
         return found
 
     # Answers --------------------------------------------------------------------------------------------------------
@@ -284,6 +357,34 @@ class GenerativeClassifier(ClassifierMixin, BaseEstimator):
         if not len(place):
             raise UsageError(f"y={y!r} is none of the labels {', '.join(map(str, self.classes_[:10]))}")
         return int(place[0])
+
+
+class _Named(BaseModel):
+    """A family and its constructor's arguments."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    parameters: dict[str, Any]
+
+
+class _Arguments(BaseModel):
+    """The constructor's arguments, as they are saved."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: _Named | None
+    priors: list[float] | None
+
+
+class _Fitted(BaseModel):
+    """What fitting gave, as it is saved; one prior for each class where each has a model of its own."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    classes_: list[bool] | list[int] | list[float] | list[str]
+    class_prior_: list[float] | None
+    models: list[storage.Contents] = Field(min_length=1)
 
 
 def _fitted(template: Model, shared: Mapping[str, Tensor] | None, X: Any, y: Any = None) -> Model:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from reverie.errors import CorruptFileError, UsageError
 
@@ -106,8 +106,8 @@ def get(name: str) -> type[Model]:
     return found
 
 
-def load(path: str | Path) -> Model:
-    """The model saved in the folder ``path``, verified.
+def load(path: str | Path) -> Any:
+    """The model, or the classifier out of several, saved in the folder ``path``, verified.
 
     Raises:
         DataError: there is no such folder.
@@ -115,7 +115,15 @@ def load(path: str | Path) -> Model:
     """
     from reverie import storage
 
+    def family(name: str) -> type[Model]:
+        if name not in _MODELS:
+            raise CorruptFileError(f"{path}: holds a model {name!r} that this reverie does not have")
+        return get(name)
+
     saved, tensors = storage.read_model(Path(path))
     if saved.model not in _MODELS:
-        raise CorruptFileError(f"{path}: holds a model {saved.model!r} that this reverie does not have")
-    return get(saved.model).restored(saved, tensors, Path(path))
+        from reverie.classifier import GenerativeClassifier
+
+        if saved.model == GenerativeClassifier.name:
+            return GenerativeClassifier.restored(saved, tensors, Path(path), family)
+    return family(saved.model).restored(saved, tensors, Path(path))

@@ -28,16 +28,21 @@ FORMAT = 1
 """Version of the model folder and of checkpoints. A newer reverie reads every older one."""
 
 
-class Saved(BaseModel):
-    """What ``model.json`` holds."""
+class Contents(BaseModel):
+    """What a model is beside its tensors: its name, its constructor's arguments, and what fitting gave it."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    format: int = Field(ge=1, le=FORMAT)
-    reverie: str = Field(pattern=r"^[0-9A-Za-z.+-]+$")
     model: str
     parameters: dict[str, Any]
     fitted: dict[str, Any]
+
+
+class Saved(Contents):
+    """What ``model.json`` holds."""
+
+    format: int = Field(ge=1, le=FORMAT)
+    reverie: str = Field(pattern=r"^[0-9A-Za-z.+-]+$")
     tensors: dict[str, str]
     sha256: str
 
