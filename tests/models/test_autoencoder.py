@@ -221,3 +221,20 @@ def test_history_is_of_undamaged_rows():
         float(model.error(v, model.code(v), model.params_).mean()), rel=1e-4
     )
     assert json.loads(json.dumps(model.history_)) == model.history_
+
+
+@pytest.mark.parametrize(("columns", "latent"), [(1, 1), (2, 1), (7, 3), (64, 32), (100, 32)])
+def test_a_code_is_narrower_than_the_example(columns, latent, tmp_path):
+    """By default; what is given holds, and so do folders of when 32 was the default, whatever their columns."""
+    x = np.random.default_rng(0).normal(size=(50, columns))
+    model = Autoencoder(visible="gaussian", **FAST).fit(x)
+    assert (model.latent, model.latent_) == (None, latent)
+    assert model.transform(x).shape == (50, latent) == (50, len(model.get_feature_names_out()))
+    model.save(tmp_path / "model")
+    again = reverie.load(tmp_path / "model")
+    assert again.latent is None
+    np.testing.assert_allclose(again.transform(x), model.transform(x), rtol=1e-5, atol=1e-6)
+    wide = Autoencoder(32, visible="gaussian", **FAST).fit(x)
+    wide.save(tmp_path / "wide")
+    assert json.loads((tmp_path / "wide" / "model.json").read_text())["parameters"]["latent"] == 32
+    assert reverie.load(tmp_path / "wide").transform(x).shape == (50, 32)

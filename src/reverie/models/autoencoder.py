@@ -47,6 +47,8 @@ from reverie.models.nets import Activation, Parameters
 from reverie.parameters import Count, Device, Fraction, NonNegative, Positive
 from reverie.random import Random
 
+MOST = 32
+"""Entries of the code where their number is not given, at most."""
 _INSTEAD = {
     "sample": "an Autoencoder has no distribution of codes to draw from; VAE has one, and can sample",
     "log_likelihood": "an Autoencoder is no distribution of examples; VAE is one, and can bound their likelihood",
@@ -57,7 +59,8 @@ class Autoencoder(LatentModel):
     """Autoencoder of binary, real, categorical or mixed columns.
 
     Args:
-        latent: entries of the code.
+        latent: entries of the code; None takes half as many as an example has columns, at least 1 and at most 32, since
+            a code as wide as the example could be a copy of it.
         hidden: sizes of the hidden layers from x to the code; the decoder has them in reverse.
         visible: one for all columns, or one for each, of "bernoulli", "gaussian", "integer", "categorical".
         mask: probability with which an entry of the input is set to zero in training.
@@ -93,7 +96,7 @@ class Autoencoder(LatentModel):
 
     def __init__(
         self,
-        latent: Count = 32,
+        latent: Count | None = None,
         *,
         hidden: tuple[Count, ...] = (512,),
         visible: Kind | tuple[Kind, ...] = "bernoulli",
@@ -140,6 +143,11 @@ class Autoencoder(LatentModel):
         return super().__getattr__(name)
 
     # The model ------------------------------------------------------------------------------------------------------
+
+    @property
+    def latent_(self) -> int:
+        """Entries of the code: half of the columns, where they are not given."""
+        return self.latent or min(max(1, self.n_features_in_ // 2), MOST)
 
     def code(self, x: Tensor) -> Tensor:
         """h: (B, d) -> (B, latent)."""

@@ -168,7 +168,6 @@ class Latent(Model):
 class LatentModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Latent):
     """An encoder and a decoder, by the constructor's arguments."""
 
-    latent: int
     hidden: tuple[int, ...]
     activation: Activation
     convolutional: bool
@@ -187,7 +186,7 @@ class LatentModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Latent):
     @property
     def coded(self) -> int:
         """Numbers that the encoder puts out."""
-        return self.latent
+        return self.latent_
 
     def check_shape(self, shape: tuple[int, ...]) -> None:
         """Images alone, where they are to pass through convolutions."""
@@ -204,7 +203,7 @@ class LatentModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Latent):
     @property
     def decoder(self) -> MLP | Decoder:
         """The network from a code, and a label where there is one, to what the units need."""
-        code = self.latent + self.classes
+        code = self.latent_ + self.classes
         if self.convolutional:
             return Decoder(self._image(), code, self.channels, self.hidden, self.activation)
         return MLP((code, *reversed(self.hidden), self.x_unit.linear), self.activation)
@@ -307,7 +306,7 @@ class LatentModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Latent):
     def _codes(self, x: Tensor) -> Tensor:
         with torch.no_grad(), self._threads(len(x)):
             parts = [self.code(part) for part in x.split(ROWS)]
-        return torch.cat(parts) if parts else x.new_zeros(0, self.latent)
+        return torch.cat(parts) if parts else x.new_zeros(0, self.latent_)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -316,7 +315,7 @@ class LatentModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Latent):
 
     @property
     def _n_features_out(self) -> int:
-        return self.latent
+        return self.latent_
 
     # What can be seen of it -----------------------------------------------------------------------------------------
 
@@ -350,7 +349,7 @@ class LatentModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Latent):
         if len(spread) > 1:
             codes = codes + at.flip(0).repeat_interleave(GRID)[:, None] * spread[1] * axes[1] / math.sqrt(len(z))
         label, told = self._any_label()
-        plane = "the whole code" if self.latent <= 2 else f"{share:.0%} of the variance of the codes"
+        plane = "the whole code" if self.latent_ <= 2 else f"{share:.0%} of the variance of the codes"
         return Picture(
             "Latent map",
             f"What the decoder makes of codes up to two standard deviations away from their mean, along their first "

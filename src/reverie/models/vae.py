@@ -98,6 +98,7 @@ class VAE(LatentModel):
         device: auto, cpu or cuda.
     """
 
+    latent: int
     name: ClassVar[str] = "vae"
     imputation: ClassVar[Imputation] = "Markov chain"  # with chain="pseudo-gibbs" it is approximate
     curves: ClassVar[tuple[Curve, ...]] = (
