@@ -93,8 +93,8 @@ class Picture:
 
     ``images`` is (n, *data shape); ``columns`` is the number of images in a row of the sheet; ``diverging`` marks
     signed values around zero (filters), shown on a two-sided scale instead of from black to white, which other
-    pictures have at the ends of the data's range. ``rows`` names the rows where each has a meaning of its own: they
-    are then kept whole.
+    pictures have at the ends of ``span``, or of the data's range. ``rows`` names the rows where each has a meaning of
+    its own: they are then kept whole.
     """
 
     title: str
@@ -103,6 +103,7 @@ class Picture:
     columns: int
     diverging: bool = False
     rows: tuple[str, ...] = ()
+    span: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)

@@ -133,7 +133,7 @@ class Run:
 
     def model(self) -> Model:
         """The fitted model, verified."""
-        model = registry.load(self.path / "model")
+        model: Model = registry.load(self.path / "model")
         model.columns_ = tuple(self.config.data.columns)
         return model
 

@@ -12,8 +12,9 @@ from pydantic import TypeAdapter
 from scipy.fft import dctn, idctn
 from scipy.stats import hypergeom
 
-from reverie import data
+from reverie import HMM, data
 from reverie.contract import Estimate
+from reverie.data.sequences import objects
 from reverie.evidence import character, draws, verdict
 from reverie.evidence.draws import About, judge
 from reverie.evidence.power import Caught
@@ -87,6 +88,41 @@ def test_next_symbols_are_foretold_from_drawn_sequences(monkeypatch):
         assert "on the next symbol" in found.usefulness.verdict
 
 
+def test_draws_of_binarised_sequences_are_held_against_bits(monkeypatch):
+    """As greys, the data would be told from any draw by their values alone."""
+    rng = np.random.default_rng(0)
+
+    def stretches(n):
+        dark = [np.cumsum(rng.random(rng.integers(8, 15)) < 0.3) % 2 for _ in range(n)]
+        return objects([np.where(z, 0.8, 0.2) + rng.uniform(-0.15, 0.15, len(z)) for z in dark])
+
+    train, test = stretches(150), stretches(100)
+    model = HMM(2, visible="bernoulli", binarise="threshold", epochs=30, restarts=1, device="cpu").fit(list(train))
+    monkeypatch.setattr(draws, "power", lambda *arguments, **options: ())
+    found = judge(model, {"train": train, "test": test}, {"train": None, "test": None}, most=200)
+    assert found.resemblance.space.startswith("sequences: shares of 2 symbols")
+    assert found.resemblance.score("1-grams").draws.value < 0.1
+    assert found.resemblance.score("two-sample accuracy").draws.low < 0.6
+    assert "on the next symbol" in found.usefulness.verdict
+    assert not found.memorisation.alarm
+
+
+@pytest.mark.parametrize(
+    ("visible", "steps", "kind"),
+    [
+        (None, np.zeros(3, np.int64), "categorical"),
+        (None, np.zeros(3), "gaussian"),
+        (None, np.zeros((3, 2), np.int64), "gaussian"),
+        ("categorical", np.zeros(3), "categorical"),
+        ("integer", np.zeros(3, np.int64), "integer"),
+    ],
+)
+def test_what_columns_of_sequences_are_is_asked_of_the_model(visible, steps, kind):
+    steps[1] = 1
+    model = HMM(1, visible=visible, epochs=1, device="cpu").fit([steps, steps])
+    assert draws.taken_for(model) == kind
+
+
 def test_a_dropped_mode_is_named(digits, monkeypatch):
     x, y = digits[1]
     found = judged(digits, x[y != 3], monkeypatch, y[y != 3])
@@ -141,16 +177,33 @@ def test_the_test_that_tells_is_named_where_the_classifier_does_not(digits, monk
     assert verdict._told(replace(found, scores=scores)).startswith("No test can tell 200 draws")
 
 
-def test_an_alarm_without_a_sure_share_is_said_with_its_range(digits, monkeypatch):
-    found = judged(digits, digits[1][0], monkeypatch).memorisation
-    nearer = replace(found.nearer, p=0.01, copied=replace(found.nearer.copied, low=-0.1, value=0.1, high=0.3))
-    alarmed = replace(found, near=replace(found.near, p=0.5), nearer=nearer)
-    assert not verdict.copies(alarmed)
-    text = verdict.copying(alarmed)
-    assert text.startswith(
-        "A few more draws lie nearer to a training example than to held-out ones than chance would make"
+@pytest.mark.parametrize(("low", "high"), [(0.0, 0.3), (0.1, 0.4)])
+def test_nearness_alone_is_an_alarm_and_no_copying(low, high, digits, monkeypatch):
+    """However large the share may be: one honest model in twenty raises it, and copies there are none to show."""
+    found = judged(digits, digits[1][0], monkeypatch)
+    copied = found.memorisation
+    nearer = replace(copied.nearer, p=0.01, copied=replace(copied.nearer.copied, low=low, value=0.2, high=high))
+    alarmed = replace(copied, near=replace(copied.near, p=0.5), nearer=nearer)
+    assert alarmed.alarm
+    assert not alarmed.copies
+    text = verdict.character(replace(found, memorisation=alarmed))
+    assert text.startswith("Draws resemble the data.")
+    assert "copies" not in text.split("A test for copies raises an alarm (p = 0.01): ")[0]
+    assert f"no proof of copies ({low:.0%} to {high:.0%} of the draws may be some): near copies are " in text
+    assert text.endswith("one honest model in 20 raises such an alarm.")
+
+
+def test_near_copies_that_chance_may_make_are_an_alarm_and_no_copying(digits, monkeypatch):
+    copied = judged(digits, digits[1][0], monkeypatch).memorisation
+    few = replace(copied.near, p=0.01, copied=replace(copied.near.copied, low=0.03, value=0.1, high=0.2))
+    alarmed = replace(copied, near=few)
+    assert "of the draws nearly equal a training example, as " in alarmed.verdict
+    assert "(3% to 20% of the draws may be some): one honest model in 20" in alarmed.verdict
+    sure = replace(copied, near=replace(few, p=0.0005))
+    assert sure.verdict.startswith("The model copies: about 10.0% (3.0% to 20.0%) of the draws repeat")
+    assert verdict.character(replace(judged(digits, digits[1][0], monkeypatch), memorisation=sure)).startswith(
+        "The model copies"
     )
-    assert "is not sure (0% to 30% may be)" in text
 
 
 def test_evidence_comes_back_from_json_and_old_evidence_is_read(digits, monkeypatch):

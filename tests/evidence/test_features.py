@@ -15,7 +15,7 @@ class Cut:
     """A 'model' whose codes are the first two entries, and whose reconstructions have zeros for the others."""
 
     base_measure = "a line"
-    latent = 2
+    latent_ = 2
 
     def transform(self, x):
         return x[:, :2]
@@ -74,6 +74,31 @@ def test_the_figures_of_a_model_of_codes():
     without = tuple(gather(Cut(), splits, "by hand", {}))
     assert {f.name for f in without} == {"reconstruction error", "2 principal components"}
     assert "classifier" not in verdict(without)
+
+
+@pytest.mark.parametrize("missing", [None, np.nan])
+def test_labels_that_are_missing_are_left_out_of_what_codes_keep(missing):
+    x, y = rows()
+    y = (y == "one").astype(float) if missing is np.nan else y.astype(object)
+    gone = np.random.default_rng(1).random(200) < 0.4
+    y[gone] = missing
+    splits = {"test": x[150:], "train": x[:150]}
+
+    def figures(*parts):
+        found = gather(Cut(), splits, "by hand", {}, labels=dict(zip(("test", "train"), parts, strict=True)))
+        return {f.name: f.estimate for f in found if f.split == "test"}
+
+    kept, train_y = ~gone[150:], y[:150][~gone[:150]]
+    found = figures(y[150:], y[:150])
+    assert len(found) == 8
+    by_hand = readings(x[:150, :2][~gone[:150]], train_y.astype(str), x[150:, :2][kept], y[150:][kept].astype(str))
+    for name, wrong in by_hand:
+        assert found[f"{name} on codes"].n == kept.sum()
+        assert found[f"{name} on codes"].value == pytest.approx(wrong.mean())
+    # Nothing to ask about, nothing to learn from, and a single label to learn.
+    alone, nobody = np.where(y == train_y[0], y, missing), np.full(200, missing, y.dtype)
+    for nothing in ((nobody[150:], y[:150]), (y[150:], nobody[:150]), (y[150:], alone[:150])):
+        assert set(figures(*nothing)) == {"reconstruction error", "2 principal components"}
 
 
 def test_a_model_of_mixed_columns_is_judged_by_what_its_encoder_sees():

@@ -231,7 +231,7 @@ def test_steps_stand_between_their_neighbours():
 class Watcher:
     """A model that fills gaps with zeros and remembers what it was shown."""
 
-    seed, labels, gaps, imputation = 0, False, False, "approximate"
+    seed, labels, gaps, imputation, visible = 0, False, False, "approximate", "gaussian"
 
     def __init__(self, sequences=False):
         self.sequences, self.shown = sequences, []
@@ -427,6 +427,30 @@ def test_columns_of_a_mixed_row_that_are_drawn_as_bits_are_held_against_bits():
     wrong = found.measure(WRONG)
     assert wrong.floor.value == pytest.approx(0.5, abs=0.1)  # of halves, two draws agree as often as not
     assert wrong.nearest.value < 0.2
+
+
+@pytest.mark.parametrize("kind", [float, np.uint8])
+@pytest.mark.parametrize("how", ["threshold", "fixed"])
+def test_steps_of_sequences_that_are_drawn_as_bits_are_held_against_bits(how, kind):
+    """Greys of which an HMM sees bits: dark and light stretches, so that the rest of a step tells what is hidden."""
+    rng = np.random.default_rng(0)
+    dark = [(np.cumsum(rng.random(rng.integers(8, 15)) < 0.3) % 2)[:, None] for _ in range(80)]
+    greys = [np.where(z, 0.95, 0.05) + rng.uniform(-0.04, 0.04, (len(z), 3)) for z in dark]
+    x = objects([255 * one if kind is np.uint8 else one for one in greys])
+    x[:] = [one.astype(kind) for one in x]
+    model = HMM(2, visible="bernoulli", binarise=how, epochs=20, restarts=1, device="cpu").fit(list(x[:60]))
+    if kind is float:
+        x[0][0, 1] = np.nan
+    drawn = as_drawn(model, x)
+    assert {value for one in drawn for value in one[1:].ravel()} == {0, 1}
+    assert [one.shape for one in drawn] == [one.shape for one in x]
+    assert np.isnan(drawn[0][0, 1]) == (kind is float)
+    assert np.mean([(one > 0.5) == z for one, z in zip(drawn[1], dark[1], strict=True)]) > 0.8
+    found = gaps(model, {"train": x[:60], "test": x[60:]})
+    assert not found.failed
+    assert found.measure(WRONG).model.value < 0.3
+    assert found.measure(WRONG).floor.value == pytest.approx(0.5, abs=0.1)
+    assert "numbers in standard deviations" not in found.measure(SCORE).model.base_measure
 
 
 def test_a_model_of_bits_is_held_against_bits():

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from reverie import Mixture, NaiveBayes, data, run
+from reverie import Autoencoder, Mixture, NaiveBayes, data, run
 from reverie.evidence.conditional import ASKED
 from reverie.evidence.power import DROPPED
 
@@ -48,3 +48,12 @@ def test_labels_of_which_half_are_missing(tmp_path):
     assert figures[ASKED, "test"].value > 0.8
     assert evidence.draws.usefulness.kept > 0.9
     assert evidence.draws.parts[0].name.startswith("region")  # so that examples without a label count
+
+
+def test_codes_are_read_by_the_labels_that_there_are(tmp_path):
+    y = np.random.default_rng(1).integers(0, 3, 600).astype(float)
+    y[::2] = np.nan
+    evidence, figures = evaluated(y, tmp_path, Autoencoder(2, hidden=(8,), visible="gaussian", epochs=40, device="cpu"))
+    read = [figures[f"{reader} on codes", "test"] for reader in ("linear classifier", "nearest neighbours")]
+    assert all(30 < one.n < 90 and one.value < 0.3 for one in read)
+    assert "A linear classifier gets " in evidence.verdict

@@ -10,6 +10,7 @@ import pytest
 
 from reverie.errors import UsageError
 from reverie.evidence import power as planting
+from reverie.evidence import verdict
 from reverie.evidence.power import DROPPED, STRENGTHS, _blurred, _Tests, power
 from reverie.evidence.resemblance import resemblance
 from reverie.evidence.spaces import Columns
@@ -61,6 +62,19 @@ def test_more_examples_show_smaller_defects():
     assert many["shifted column"].strength <= 1 / 4
     assert many["repeated example"].strength <= 1 / 8
     json.dumps(many["dropped mode"].as_dict())
+
+
+@pytest.mark.parametrize("apart", [0.0, 1.0])
+def test_where_the_splits_differ_by_themselves_nothing_is_said_of_defects(apart):
+    x, y = modes(900)
+    found = power(x[300:], x[:300] + apart, Columns(None, x), y[300:], classifier=Means)
+    assert {caught.strength == 0 for caught in found} == {apart > 0}
+    assert len(found) == 3
+    said = str(found[0])
+    assert said.startswith("dropped mode: nothing to say, since the tests alarm without a defect") == (apart > 0)
+    words = verdict.caught(SimpleNamespace(power=found))
+    assert words.startswith("With 300 examples of each, such tests tell training examples from held-out") == (apart > 0)
+    assert ("the least that such tests catch is" in words) == (apart == 0)
 
 
 def test_it_says_what_was_planted():

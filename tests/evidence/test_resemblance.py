@@ -123,6 +123,31 @@ def test_images_and_sequences():
         found.score("beauty")
 
 
+@pytest.mark.parametrize(
+    ("kinds", "dtype", "wide", "symbols"),
+    [
+        ("categorical", float, False, True),
+        ("categorical", np.int64, True, True),
+        ("bernoulli", float, False, True),
+        ("integer", np.int64, False, False),
+        ("gaussian", np.int64, True, False),
+        (None, np.int64, False, True),
+        (None, float, False, False),
+    ],
+)
+def test_kinds_decide_whether_sequences_have_ngrams(kinds, dtype, wide, symbols):
+    """Not the type of the numbers, which says what they are only where nothing else does."""
+    rng = np.random.default_rng(0)
+    some = np.empty(90, object)
+    some[:] = [rng.integers(0, 2, rng.integers(2, 9)).astype(dtype) for _ in range(90)]
+    if wide:
+        some[:] = [one[:, None] for one in some]
+    space = space_of(some[:30], kinds=kinds)
+    assert space.name.startswith("sequences: " + ("shares of 2 symbols" if symbols else "moments of 1 columns"))
+    found = resemblance(some[:30], some[30:60], some[60:], space, kinds)
+    assert ("2-grams" in [score.name for score in found.scores]) == symbols
+
+
 def test_gaps_of_the_data_are_given_to_draws(splits):
     train, held_out = (s.copy() for s in splits)
     for s in (train, held_out):

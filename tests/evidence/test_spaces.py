@@ -153,6 +153,28 @@ def test_measured_sequences_are_their_moments():
     np.testing.assert_allclose(found.std(0), 1, atol=1e-5)
 
 
+def test_missing_symbols_are_none_of_the_symbols():
+    x = sequences([3.0, np.nan, 7.0, 7.0], [3.0, 7.0])
+    found = Sequences(x, "categorical")(x)
+    assert found.shape == (2, 2 + 2 + 1)
+    np.testing.assert_allclose(found[0, :2] ** 2, [1 / 4, 1 / 2], atol=1e-6)  # of four steps
+    np.testing.assert_allclose(found[:, 2:4] ** 2, [[0, 1 / 3], [1, 0]], atol=1e-6)  # 37 and 77
+
+
+def test_categories_of_sequences_are_a_column_for_each_value():
+    """Whatever numbers the categories are written as."""
+    rng = np.random.default_rng(0)
+    codes, real = rng.integers(0, 3, (30, 8)), rng.normal(size=(30, 8))
+    kinds = ("categorical", "gaussian")
+    some = [
+        sequences(*(np.stack([names[c], r], 1) for c, r in zip(codes, real, strict=True)))
+        for names in (np.array([0.0, 1.0, 2.0]), np.array([50.0, -3.0, 7.0]))
+    ]
+    first, second = (Sequences(x, kinds)(x) for x in some)
+    assert first.shape == (30, 3 * (3 + 1) + 1)
+    np.testing.assert_allclose(np.sort(first, 1), np.sort(second, 1), atol=1e-5)
+
+
 def test_the_space_to_take(digits, monkeypatch):
     monkeypatch.setattr(spaces, "_STEPS", 2)
     images, y = digits

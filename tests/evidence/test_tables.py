@@ -26,7 +26,7 @@ def shuffle(x):
 
 def sequences(*some):
     found = np.empty(len(some), object)
-    found[:] = [np.asarray(s, dtype=np.int64) for s in some]
+    found[:] = [np.asarray(s) for s in some]
     return found
 
 
@@ -100,6 +100,13 @@ def test_ngrams_by_hand():
     assert ngrams(x, sequences([1]), 2).value == 1  # no pairs at all
     with pytest.raises(DataError, match="n=0"):
         ngrams(x, y, 0)
+
+
+def test_what_is_missing_makes_no_ngrams():
+    x = sequences([0, np.nan, 1, 1], [np.nan])
+    assert ngrams(x, sequences([0, 1, 1]), 1).value == 0
+    assert ngrams(x, sequences([1, 1]), 2).value == 0
+    assert ngrams(x, sequences([[0], [1], [1]]), 1).value == 0  # codes in a column
 
 
 def test_order_is_seen_by_pairs_and_length_by_lengths():

@@ -91,3 +91,14 @@ def test_a_part_that_is_missing_is_marked(digits: Run) -> None:
     parts = tuple(replace(part, missing=k == 0) for k, part in enumerate(evidence.draws.parts))
     section = dreamt.of(replace(evidence.draws, parts=parts))
     assert [missing for *_, missing in section.parts] == [True] + [False] * (len(parts) - 1)
+
+
+def test_a_page_of_splits_that_differ_gives_no_strengths(digits: Run) -> None:
+    evidence = digits.evidence()
+    assert evidence is not None
+    assert evidence.draws is not None
+    void = replace(evidence.draws, power=tuple(replace(caught, strength=0.0) for caught in evidence.draws.power))
+    assert dreamt.of(evidence.draws).power
+    assert not dreamt.of(evidence.draws).powerless
+    assert not dreamt.of(void).power
+    assert dreamt.of(void).powerless.endswith("what is caught means nothing.")

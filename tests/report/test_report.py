@@ -548,6 +548,17 @@ def test_pictures_of_draws_share_the_scale_of_the_data() -> None:
     assert pixels(made.wide)[made.height // 2, made.width // 4] == 51
 
 
+def test_a_density_of_points_is_dark_where_there_are_many_and_has_no_sign(plane: Run) -> None:
+    page = Page(report.build(plane))
+    assert "Where G’s points lie, the darker the more" in page.text
+    assert "Blue is negative" not in page.text
+    (crowds,) = plane.model().pictures(plane.dataset().train.x, Random(0))
+    made = pictures.of_model(crowds, (-3.0, 3.0))  # the data's range is not the picture's
+    shown = pixels(made.wide)
+    assert (shown.min(), shown.max(), shown[8, 8]) == (0, 255, 255)  # black where most points are, white in a corner
+    assert crowds.images.min() == 0
+
+
 def test_several_values_are_said_as_the_command_line_takes_them(rewrite: Callable[..., Run]) -> None:
     parameters = {"hidden": [30, 20], "epochs": 4, "binarise": "threshold", "seed": 2}
     run = rewrite(command=[], model="dbn", parameters=parameters)

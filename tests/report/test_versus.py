@@ -137,3 +137,16 @@ def test_a_growth_chart_is_logarithmic_and_holds_its_points():
     heights = [float(v) for v in re.findall(r"c?y[12]?='([\d.]+)'", svg)]
     assert all(0 <= v <= charts.HEIGHT for v in heights)
     assert "Error, by rows: one ends at 9.000." in svg
+
+
+def test_the_table_of_draws_wraps_before_it_scrolls(plane):
+    """Twelve columns of long names and words have to fit beside each other on a usual screen."""
+    curves, abilities = plane
+    names = tuple(f"a long name of column {k}" for k in range(13))
+    wide = replace(abilities, draws={label: x[:, [0] * 13] for label, x in abilities.draws.items()})
+    page = pages.build(subject(columns=names), curves, wide)
+    table = page[page.index("Draw a class") :]
+    assert table.index('<table class="wraps">') < table.index("a long name of column 0")
+    assert "a long name of column 12" not in table
+    assert "1 more column is left out" in table
+    assert re.search(r"\.wraps th, \.wraps td {[^}]*white-space: normal; overflow-wrap: normal;", page)

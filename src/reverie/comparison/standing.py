@@ -331,7 +331,7 @@ def _at_floor(mean: Mean, better: Better) -> bool:
 
 def copied(found: Memorisation) -> float:
     """The share of draws that are copies, at the low end of its interval; 0 where no test says that there are any."""
-    sure = [kind.copied.low for kind in (found.near, found.nearer) if kind.copied is not None and kind.p <= ALARM]
+    sure = [kind.copied.low for kind in (found.exact, found.near) if kind.copied is not None and kind.p <= ALARM]
     return max(sure, default=0.0)
 
 

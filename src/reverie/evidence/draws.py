@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reverie.encoding import Kind, unlabelled
+from reverie.encoding import Codes, Kind
 from reverie.evidence.character import Part, Sharpness, parts, sharpness
 from reverie.evidence.foretelling import next_steps, pixels
 from reverie.evidence.likelihood import Report
@@ -25,6 +25,7 @@ from reverie.evidence.references import shuffled, with_gaps
 from reverie.evidence.resemblance import LEAST, Resemblance, resemblance
 from reverie.evidence.spaces import Columns, RandomConvolutions, Space, space_of
 from reverie.evidence.utility import Usefulness, foretold, usefulness
+from reverie.labels import unlabelled
 from reverie.random import Random
 
 Array = NDArray[Any]
@@ -201,16 +202,26 @@ def as_bits(model: Any, x: Array, seed: int = 0) -> Array:
 
 
 def as_drawn(model: Any, x: Array, seed: int = 0) -> Array:
-    """Examples (n, …) in the numbers that draws come in: bits in those columns of mixed rows that are drawn as bits."""
-    if model.sequences or getattr(model, "binarise", None) is None:
+    """Examples, (n, …) or objects (n,), in the numbers that draws come in: bits in columns that are drawn as bits."""
+    if getattr(model, "binarise", None) is None:
         return x
-    columns = math.prod(x.shape[1:])
-    flat = x.reshape(len(x), columns)
-    v = model.seen(flat, Random(seed, "report").stream("seen")).numpy(force=True)
+    if model.sequences:
+        rows = _drawn_rows(model, np.concatenate([one.reshape(len(one), math.prod(one.shape[1:])) for one in x]), seed)
+        found = np.empty(len(x), dtype=object)
+        ends = np.cumsum([len(one) for one in x])[:-1]
+        found[:] = [part.reshape(one.shape) for part, one in zip(np.split(rows, ends), x, strict=True)]
+        return found
+    return _drawn_rows(model, x.reshape(len(x), math.prod(x.shape[1:])), seed).reshape(x.shape)
+
+
+def _drawn_rows(model: Any, rows: Array, seed: int) -> Array:
+    """The same of rows, (N, D)."""
+    v = model.rows_seen(rows, Random(seed, "report").stream("seen")).numpy(force=True)
+    columns = rows.shape[1]
     bits, kept = np.flatnonzero(model.encoding.in_bits(columns)), model.encoding.kept(model.buffers_, columns)
-    found = np.array(flat, np.float64)
+    found = np.array(rows, np.float64)
     found[:, bits] = v[:, np.searchsorted(kept, bits)]
-    return found.reshape(x.shape)
+    return found
 
 
 def as_written(drawn: Array, train: Array, kinds: Sequence[Kind]) -> Array:
@@ -229,6 +240,8 @@ def as_written(drawn: Array, train: Array, kinds: Sequence[Kind]) -> Array:
 def taken_for(model: Any) -> Kind | tuple[Kind, ...] | None:
     """What the model takes the columns for; None where that is pixels, or nothing of the kind."""
     visible = getattr(model, "visible", None)
+    if visible is None and model.sequences:  # the model has chosen by the form of its training sequences
+        return "categorical" if isinstance(model.encoding, Codes) else "gaussian"
     known = {"bernoulli", "gaussian", "integer", "categorical"}
     named = (visible,) if isinstance(visible, str) else visible or ()
     return visible if named and set(named) <= known else None

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from reverie.encoding import Kind
 from reverie.evidence.likelihood import Report
 from reverie.evidence.references import shuffled
-from reverie.evidence.spaces import kinds_of, numbers_of
+from reverie.evidence.spaces import kinds_of, symbolic
 from reverie.evidence.utility import COLUMNS, EXPLAINED, SHARE, Lesson, Usefulness, as_many, lesson, scores
 from reverie.random import Random
 
@@ -125,8 +125,7 @@ def next_steps(
     real, drawn = (_first_steps(x, steps) for x in sets[:2])
     sources = {"synthetic": drawn, "real": real, "shuffled": shuffled(real, len(real), rng)}
     columns = _matrix(real[0]).shape[1]
-    number = numbers_of(kinds, train, columns)
-    if columns == 1 and not number[0]:
+    if symbolic(kinds, train):
         lessons = _symbols(sources, sets[2], rng, report)
     else:
         category = np.array(kinds_of(kinds, columns)) == "categorical"

@@ -14,12 +14,13 @@ import torch
 from numpy.typing import NDArray
 
 from reverie.contract import Estimate
-from reverie.encoding import unlabelled
 from reverie.errors import DataError, UsageError
 from reverie.evidence import features
+from reverie.evidence.draws import known_labels
 from reverie.evidence.intervals import share_of
 from reverie.evidence.likelihood import Report
 from reverie.evidence.summary import SHARE, Figure, Role
+from reverie.labels import unlabelled
 from reverie.random import Random
 from reverie.units import Gaussian
 
@@ -192,10 +193,13 @@ def _errors(model: Any, split: str, train: Any, x: Any, y: Any, protocol: str) -
 
 
 def _codes(model: Any, split: str, train: Any, x: Any, protocol: str, labels: Mapping[str, Any]) -> Iterator[Figure]:
-    """What a model's codes lose and keep, beside as many principal components and the examples themselves."""
+    """What a model's codes lose and keep, beside as many principal components and the examples themselves.
+
+    Labels that are missing are neither learned from nor asked about; of a single one there is nothing to be read.
+    """
     role: Role = "model" if split == "test" else "detail"
     (seen, back), (learned, _) = model.rebuilt(x), model.rebuilt(train[: features.LEARNED_FROM])
-    linear = features.components(learned, model.latent)
+    linear = features.components(learned, model.latent_)
     own, pca = linear.transform(seen), f"{linear.n_components_} principal components"
     measure = f"squared differences of what the model sees; {model.base_measure}"
     found = features.squared_error(seen, back, "expected values at the codes", measure)
@@ -204,14 +208,18 @@ def _codes(model: Any, split: str, train: Any, x: Any, protocol: str, labels: Ma
     yield Figure(pca, split, "baseline", floor, protocol, "the best linear code of this size")
     if split == "train" or not {split, "train"} <= labels.keys():
         return
-    y = np.asarray(labels["train"])[: features.LEARNED_FROM]
+    train_y, y = labels["train"][: features.LEARNED_FROM], labels[split]
+    of_train, of_x = ~unlabelled(train_y), ~unlabelled(y)
+    train_y, y = known_labels(train_y), known_labels(y)
+    if not len(y) or len(np.unique(train_y)) < 2:
+        return
     sides = {
         "codes": (model.transform(train[: features.LEARNED_FROM]), model.transform(x)),
         pca: (linear.transform(learned), own),
         "the examples": (learned, seen),
     }
     for what, (from_, to) in sides.items():
-        for name, wrong in features.readings(from_, y, to, np.asarray(labels[split])):
+        for name, wrong in features.readings(from_[of_train], train_y, to[of_x], y):
             kind: Role = role if what == "codes" else "baseline"
             yield Figure(f"{name} on {what}", split, kind, _wrong(wrong), protocol)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -78,12 +79,9 @@ class Sheet:
         """
         learned, examples = _some(train, DONORS, DONORS), _some(x, most, STEPS)
         binary = not model.sequences and meets_bits(model, learned) and meets_bits(model, x)
-        whole, seen = flat(x[:1]).shape[1], as_drawn(model, learned)
-        if binary:
-            seen, bits = as_bits(model, learned), as_bits(model, examples)
-            examples, held = with_room(model, examples, bits), flat(bits)
-        else:
-            held = flat(as_drawn(model, examples))
+        whole, dealt = flat(x[:1]).shape[1], as_bits if binary else as_drawn
+        seen, held = dealt(model, learned), dealt(model, examples)
+        examples = with_room(partial(dealt, model), examples, held)
         known, lengths = flat(seen), _lengths(examples)
         number = np.full(whole, not binary) & numbers_of(kinds or taken_for(model), train, whole)
         spread = np.array([np.ptp(column[~np.isnan(column)]) if (column == column).any() else 0 for column in known.T])
@@ -98,7 +96,7 @@ class Sheet:
         return cls(
             examples=examples,
             train=train,
-            x=held,
+            x=flat(held),
             lengths=lengths,
             shape=np.shape(x)[1:] or (whole,),
             known=known,
@@ -163,13 +161,18 @@ def _between(T: int) -> Bits:
 # Examples as rows -----------------------------------------------------------------------------------------------------
 
 
-def with_room(model: Any, x: Array, bits: Array) -> Array:
+def with_room(dealt: Callable[[Array], Array], x: Array, held: Array) -> Array:
     """Examples in numbers that have room for NaN: bits that are probabilities too, else as they came.
 
     Bytes that stand for probabilities of bits are a matter of their type, which has no NaN.
+
+    Args:
+        dealt: what turns examples into the numbers that the model deals in.
+        x: examples, (n, …) or objects (n,).
+        held: the same in these numbers.
     """
-    floats = bits.astype(np.float64)
-    return floats if np.array_equal(as_bits(model, floats), bits) else x
+    floats = held if held.dtype == object else held.astype(np.float64)
+    return floats if np.array_equal(flat(dealt(floats)), flat(held), equal_nan=True) else x
 
 
 def flat(x: Any) -> Floats:

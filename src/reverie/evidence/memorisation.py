@@ -12,7 +12,8 @@ If a share c of the draws are copies, and the others are honest, each share is s
 held-out rows, or for the third the training rows' share of the real ones; c = (s − q)/(1 − q) is what is reported.
 Nearness alone also comes from draws that are too typical, a narrow model's: those crowd where rows are dense. A ratio
 of two distances hardly depends on how dense rows are, and whether the nearest row is a training one not at all, so
-these two find copies, and only these two raise an alarm.
+these two find copies, and only these two raise an alarm. One honest model in twenty raises it, too; so a model is said
+to copy only where exact or near copies are far more than held-out rows have, and nearness alone is said as it is.
 
 The **three-sample test** (Meehan, Chaudhuri and Dasgupta 2020) compares the ranks of d₁ among draws and
 held-out rows in each cell π of a partition of the space by k-means,
@@ -47,7 +48,9 @@ SPACE = "features as given"
 RATIO = 1 / 3
 """A draw this much closer to one training row than to any other is a near copy of it."""
 LEVEL = 0.05
-"""Of the alarm, shared by the two tests that may raise it."""
+"""Of the alarm, shared by the two tests that may raise it: so often does an honest model."""
+SURE, COPIED = 0.001, 0.02
+"""The p of exact or near copies by which a model is said to copy, and the share of draws that must then be copies."""
 POWER = 0.8
 """Chance with which a share of copies that is called detectable is found."""
 CELLS, LEAST = 10, 20
@@ -130,23 +133,29 @@ class Memorisation:
 
     @property
     def alarm(self) -> bool:
-        """Whether draws are copies: near ones, or nearer to training rows than to others; once in 20 by mistake."""
+        """Whether draws may be copies: near ones, or nearer to training rows than to others; once in 20 by mistake."""
         return min(self.near.p, self.nearer.p) <= LEVEL / 2
+
+    @property
+    def copies(self) -> bool:
+        """Whether draws surely are copies, exact or near ones: more than :data:`COPIED` of them, by a p of SURE."""
+        return any(c.p <= SURE and c.copied is not None and c.copied.low > COPIED for c in (self.exact, self.near))
 
     @property
     def verdict(self) -> str:
         """What it comes to, in plain words."""
+        if self.copies:
+            return (
+                f"The model copies: {_found(self.exact, self.near)} of the draws repeat training examples "
+                f"({self.exact.draws.value:.1%} exactly; of held-out examples {self.exact.honest.value:.1%} do)."
+            )
         if self.near.honest.value > 0.5:
             return (
                 f"{self.near.honest.value:.0%} of the held-out examples are themselves copies of training examples, so "
                 "copying can hardly be told from learning here."
             )
-        found = _found(self.near, self.nearer)
         if self.alarm:
-            return (
-                f"The model copies: {found} of the draws repeat training examples ({self.exact.draws.value:.1%} "
-                f"exactly; of held-out examples {self.exact.honest.value:.1%} do)."
-            )
+            return self._alarmed()
         finest = min(self.near.detectable, self.nearer.detectable)
         said = "No sign of copying"
         if finest < 1:
@@ -161,9 +170,27 @@ class Memorisation:
             )
         return said + "."
 
+    def _alarmed(self) -> str:
+        """What raised an alarm where copying is not sure, and how much that says."""
+        own, few = f"{self.near.draws.value:.1%} of the draws", f"{self.near.honest.value:.1%} of held-out examples"
+        if self.near.p <= self.nearer.p:
+            kind, beside = self.near, ""
+            found = f"{own} nearly equal a training example, as {few} do"
+        else:
+            kind, beside = self.nearer, f"near copies are {own} and {few}, and "
+            found = (
+                f"{kind.draws.value:.1%} of the draws lie nearer to a training example than to held-out ones, where "
+                f"{kind.honest.value:.1%} would of a model that knows no more of the former"
+            )
+        some = f" ({kind.copied.low:.0%} to {kind.copied.high:.0%} of the draws may be some)" if kind.copied else ""
+        return (
+            f"A test for copies raises an alarm (p = {kind.p:.2g}): {found}. That is no proof of copies{some}: "
+            f"{beside}one honest model in {round(1 / LEVEL)} raises such an alarm."
+        )
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        return {**asdict(self), "alarm": self.alarm, "verdict": self.verdict}
+        return {**asdict(self), "copies": self.copies, "alarm": self.alarm, "verdict": self.verdict}
 
 
 def memorisation(
@@ -536,5 +563,5 @@ def _normal(z: float) -> float:
 
 def _found(*some: Copies) -> str:
     """The share of copies of whichever test is surest of it."""
-    copied = min(some, key=lambda c: (c.p > LEVEL / 2, -(c.copied.low if c.copied else -1.0))).copied
-    return "some" if copied is None else f"about {copied.value:.1%} ({max(copied.low, 0):.1%} to {copied.high:.1%})"
+    copied = max((c.copied for c in some if c.copied is not None and c.p <= SURE), key=lambda c: c.low)
+    return f"about {copied.value:.1%} ({copied.low:.1%} to {copied.high:.1%})"

@@ -2,7 +2,7 @@ r"""Sequences: which symbols follow one another, and how long they are.
 
 The total variation ½ Σ |p − q| between the shares of the n-grams of all sequences together, for n = 1, 2, 3, and the
 Kolmogorov-Smirnov distance between the lengths. Right n-grams are no right sequences: a Markov chain of order two
-has them all. Measurements have no n-grams; they have lengths.
+has them all. What is missing makes no n-grams. Measurements have none either; they have lengths.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Array = NDArray[Any]
 
 
 def ngrams(real: Array, fake: Array, n: int = 2) -> Estimate:
-    """Total variation between n-grams of two sets of sequences of codes, objects (n,) and (m,)."""
+    """Total variation between n-grams of two sets of sequences of codes (T,) or (T, 1), objects (n,) and (m,)."""
     if n < 1:
         raise DataError(f"n={n}: n-grams have one symbol or more")
     x, y = _grams(real, fake, n)
@@ -37,13 +37,16 @@ def lengths(real: Array, fake: Array) -> Estimate:
 
 def _grams(real: Array, fake: Array, n: int) -> tuple[Array, Array]:
     """The n-grams of each sequence as numbers: objects (n,), each (T − n + 1,) or empty."""
-    known = np.unique(np.concatenate([np.asarray(s).ravel() for some in (real, fake) for s in some] or [np.zeros(0)]))
+    steps = np.concatenate([np.asarray(s, np.float64).ravel() for some in (real, fake) for s in some] or [np.zeros(0)])
+    known = np.unique(steps[~np.isnan(steps)])
     found = []
     for some in (real, fake):
         grams = np.empty(len(some), dtype=object)
         for k, s in enumerate(some):
-            codes, size = np.searchsorted(known, s), max(len(s) - n + 1, 0)
-            grams[k] = sum((codes[i : i + size] * len(known) ** i for i in range(n)), np.zeros(size, np.int64))
+            s, size = np.asarray(s, np.float64).ravel(), max(len(s) - n + 1, 0)
+            codes, gone = np.searchsorted(known, s), np.isnan(s)
+            all_grams = sum((codes[i : i + size] * len(known) ** i for i in range(n)), np.zeros(size, np.int64))
+            grams[k] = all_grams[~sum((gone[i : i + size] for i in range(n)), np.zeros(size, bool))]
         found.append(grams)
     return found[0], found[1]
 

@@ -3,7 +3,8 @@ r"""What the tests could have seen: the smallest planted defect that they catch 
 "Cannot tell draws from data" says little before one knows what could have been told. Real examples are spoiled in
 one way, more and more, and compared with other real examples until one of the tests of
 :mod:`reverie.evidence.resemblance` rejects at the level that it has there (5% for all of them together), every time of
-a few. What is stronger is taken to be seen if what is weaker is.
+a few. What is stronger is taken to be seen if what is weaker is. Where the sets differ by themselves, as those of two
+years may, the tests reject without a defect, and what they catch means nothing: then every strength is given as 0.
 
 ==================  ===================================================================================================
 dropped mode        a share of the examples of one mode (a label, or one bin of ten) are replaced by others; not where
@@ -53,7 +54,8 @@ class Caught:
 
     Attributes:
         defect: what was done.
-        strength: the smallest of 1/64, 1/32, … 1 that was caught every time; None if even 1 was not.
+        strength: the smallest of 1/64, 1/32, … 1 that was caught every time; None if even 1 was not; 0 if the tests
+            reject every time without a defect, so that nothing can be said of any.
         of: what a strength of 1 is.
         n: examples of each set.
         repeats: how many times each strength was tried.
@@ -66,6 +68,8 @@ class Caught:
     repeats: int
 
     def __str__(self) -> str:
+        if self.strength == 0:
+            return f"{self.defect}: nothing to say, since the tests alarm without a defect"
         found = "not even" if self.strength is None else f"{self.strength:.1%} of"
         return f"{self.defect}: {found} {self.of}"
 
@@ -115,16 +119,20 @@ def power(
     centres = partition(space(train[apart if len(apart) >= size else order[:_LEARNED_FROM]]), size, seed)
     tests = _Tests(space, space(held_out[:size]), centres, seed, classifier)
     defects = _defects(train[pool], size, mode, images)
+
+    def every_time(name: str, spoil: Callable[[Array, Random], Array]) -> bool:
+        streams = (Random(seed, f"{name}/{trial}") for trial in range(repeats))
+        return all(tests.tell(spoil(rng.permutation(len(pool)), rng), trial) for trial, rng in enumerate(streams))
+
+    if every_time("no defect", lambda order, _: train[pool][order[:size]]):
+        return tuple(Caught(name, 0.0, of, size, repeats) for name, (_, of) in defects.items())
     found = []
     for done, (name, (spoil, of)) in enumerate(defects.items()):
         if report is not None:
             report(name, done, len(defects))
 
         def caught(strength: float, name: str = name, spoil: Spoil = spoil) -> bool:
-            streams = (Random(seed, f"{name}/{trial}") for trial in range(repeats))
-            return all(
-                tests.tell(spoil(rng.permutation(len(pool)), strength, rng), trial) for trial, rng in enumerate(streams)
-            )
+            return every_time(name, lambda order, rng: spoil(order, strength, rng))
 
         place = bisect_left(STRENGTHS, True, key=caught)
         found.append(Caught(name, (*STRENGTHS, None)[place], of, size, repeats))

@@ -27,7 +27,7 @@ from reverie.evidence.intervals import Test
 from reverie.evidence.likelihood import Report
 from reverie.evidence.neighbourhoods import NEIGHBOURS, coverage_of, neighbourhoods, radii
 from reverie.evidence.references import gaussian, shuffled, with_gaps
-from reverie.evidence.spaces import Columns, Space, learned_step
+from reverie.evidence.spaces import Columns, Space, learned_step, symbolic
 from reverie.evidence.two_sample import two_sample
 from reverie.random import Random
 
@@ -263,7 +263,7 @@ class _Against:
 
     def _sequences(self, examples: Array) -> dict[str, Estimate | Test]:
         found: dict[str, Estimate | Test] = {"lengths": ngrams.lengths(self._real, examples)}
-        if np.issubdtype(self._real[0].dtype, np.integer):
+        if symbolic(self._kinds, self._real):
             found.update({f"{n}-grams": ngrams.ngrams(self._real, examples, n) for n in (1, 2, 3)})
         return found
 

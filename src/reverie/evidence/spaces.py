@@ -4,7 +4,8 @@ r"""Feature spaces: in which numbers two sets of examples are compared. Each has
 ``Columns``             the columns themselves: real ones in standard deviations, bits as they are, categories one-hot
 ``RandomConvolutions``  images, by the pooled responses of random filters that nothing was trained for
 ``Trained``             the last hidden layer of a small network that learned the training split's labels
-``Sequences``           how often each symbol and each pair of symbols comes in a sequence, and how long it is
+``Sequences``           how often each symbol and each pair of symbols comes in a sequence, or moments of its columns,
+                        and how long it is
 ======================  ===============================================================================================
 
 A distance in one space says nothing of a distance in another. None of them is the Inception network's, so that no
@@ -69,7 +70,7 @@ def space_of(
         seed: of random filters, and of a network's training.
     """
     if train.dtype == object:
-        return Sequences(train)
+        return Sequences(train, kinds)
     if shape is None or len(shape) < 2 or min(shape[:2]) < 4:
         return Columns(kinds, train)
     images = train.reshape(len(train), *shape)
@@ -203,45 +204,68 @@ class Trained:
 class Sequences:
     """Sequences of unequal length as rows of one length.
 
-    Codes: the square roots of the shares of each symbol and of each pair of neighbours (the 400 commonest), so that
-    distances are Hellinger's; measurements: mean, deviation, and mean product of neighbours of each column, in standard
-    deviations. And the logarithm of the length, in its standard deviations.
+    Symbols: the square roots of the shares of each and of each pair of neighbours (the 400 commonest), so that
+    distances are Hellinger's; steps of numbers, or of several columns: mean, deviation, and mean product of neighbours
+    of each column, in standard deviations, where a column of categories is one for each of its values. And the
+    logarithm of the length, in its standard deviations.
 
     Args:
-        train: training sequences, objects (n,): codes (T,) or measurements (T, D).
+        train: training sequences, objects (n,): (T,) or (T, D), NaN for what is missing.
+        kinds: of the columns of a step, one for all or one for each; None: whole numbers are symbols, others numbers.
     """
 
-    def __init__(self, train: Array) -> None:
-        self._coded = train[0].ndim == 1 and np.issubdtype(train[0].dtype, np.integer)
+    def __init__(self, train: Array, kinds: Kind | Sequence[Kind] | None = None) -> None:
+        self._symbolic = symbolic(kinds, train)
         some = train[:: learned_step(len(train))]
         self._lengths = _standard(np.log([[len(s)] for s in some]))
-        if self._coded:
-            self._symbols = 1 + max(int(s.max()) for s in some)
-            pairs, counts = np.unique(np.concatenate([self._pairs(s) for s in some]), return_counts=True)
+        steps = np.concatenate([_steps(s) for s in some])
+        columns = steps.shape[1]
+        if self._symbolic:
+            self._symbols = np.unique(steps[~np.isnan(steps)])
+            pairs, counts = np.unique(np.concatenate([self._pairs(self._codes(s)) for s in some]), return_counts=True)
             self._kept = np.sort(pairs[np.argsort(-counts, kind="stable")[:_PAIRS]])
-            self.name = f"sequences: shares of {self._symbols} symbols and {len(self._kept)} pairs, log of the length"
+            n = len(self._symbols)
+            self.name = f"sequences: shares of {n} symbols and {len(self._kept)} pairs, log of the length"
         else:
-            self._moments = _standard(np.stack([_moments(s) for s in some]))
-            self.name = f"sequences: moments of {_steps(train[0]).shape[1]} columns, log of the length"
+            each = zip(steps.T, kinds_of(kinds, columns), strict=True)
+            self._values = [np.unique(s[~np.isnan(s)]) if kind == "categorical" else None for s, kind in each]
+            self._moments = _standard(np.stack([_moments(self._columns(s)) for s in some]))
+            self.name = f"sequences: moments of {columns} columns, log of the length"
 
     def __call__(self, x: Array) -> Found:
         """Features: (n,) objects -> (n, f)."""
         loc, scale = self._lengths
         lengths = (np.log([[max(len(s), 0.5)] for s in x]) - loc) / scale
-        if self._coded:
-            found = np.stack([self._shares(np.asarray(s, np.int64)) for s in x])
+        if self._symbolic:
+            found = np.stack([self._shares(self._codes(s)) for s in x])
         else:
-            found = (np.stack([_moments(s) for s in x]) - self._moments[0]) / self._moments[1]
+            found = (np.stack([_moments(self._columns(s)) for s in x]) - self._moments[0]) / self._moments[1]
         return np.concatenate([found, lengths], 1).astype(np.float32)
+
+    def _columns(self, s: Array) -> NDArray[np.float64]:
+        """Steps with a column for each value of a category, NaN where it is missing: (T, …) -> (T, f)."""
+        steps = _steps(s)
+        parts = [
+            column if values is None else np.where(np.isnan(column), np.nan, column == values)
+            for column, values in zip(steps.T[..., None], self._values, strict=True)
+        ]
+        return np.concatenate(parts, 1)
+
+    def _codes(self, s: Array) -> NDArray[np.int64]:
+        """The place of each symbol; behind all others what training does not have, or is missing: (T,)."""
+        steps = _steps(s)[:, 0]
+        place = np.searchsorted(self._symbols, steps).clip(max=len(self._symbols) - 1)
+        codes: NDArray[np.int64] = np.where(self._symbols[place] == steps, place, len(self._symbols))
+        return codes
 
     def _pairs(self, s: Array) -> Array:
         first, second = s[:-1], s[1:]
-        known = (first < self._symbols) & (second < self._symbols)
-        pairs: Array = first[known] * self._symbols + second[known]
+        known = (first < len(self._symbols)) & (second < len(self._symbols))
+        pairs: Array = first[known] * len(self._symbols) + second[known]
         return pairs
 
     def _shares(self, s: Array) -> Array:
-        single = np.bincount(s[s < self._symbols], minlength=self._symbols)
+        single = np.bincount(s[s < len(self._symbols)], minlength=len(self._symbols))
         pairs = self._pairs(s)
         pairs = pairs[np.isin(pairs, self._kept)]
         double = np.bincount(np.searchsorted(self._kept, pairs), minlength=len(self._kept))
@@ -270,11 +294,17 @@ def kinds_of(kinds: Kind | Sequence[Kind] | None, columns: int) -> tuple[Kind, .
 def numbers_of(kinds: Kind | Sequence[Kind] | None, train: Array, columns: int) -> NDArray[np.bool_]:
     """Which columns hold numbers, rather than bits or codes: (D,).
 
-    Without kinds all do, but for sequences (objects) of whole numbers, which are codes.
+    Without kinds all do, but for sequences (objects) of single whole numbers by their type, which are codes.
     """
-    if kinds is None and train.dtype == object and np.asarray(train[0]).dtype.kind in "iu":
+    if kinds is None and train.dtype == object and columns == 1 and np.asarray(train[0]).dtype.kind in "iu":
         kinds = "categorical"
     return ~np.isin(kinds_of(kinds, columns), ("bernoulli", "categorical"))
+
+
+def symbolic(kinds: Kind | Sequence[Kind] | None, train: Array) -> bool:
+    """Whether sequences, objects (n,), are of symbols: their steps are one column, which holds bits or codes."""
+    columns = _steps(train[0]).shape[1]
+    return columns == 1 and not numbers_of(kinds, train, columns)[0]
 
 
 def _rows(x: Array) -> NDArray[np.float64]:
@@ -359,12 +389,11 @@ def _learn(
 
 
 def _steps(s: Array) -> NDArray[np.float64]:
-    return np.asarray(s, np.float64).reshape(len(s), -1)
+    return np.asarray(s, np.float64).reshape(len(s), math.prod(np.shape(s)[1:]))
 
 
-def _moments(s: Array) -> NDArray[np.float64]:
-    """Mean, deviation and mean product of neighbours of each column, of what is there: (3 D,)."""
-    steps = _steps(s)
+def _moments(steps: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean, deviation and mean product of neighbours of each column (T, D), of what is there: (3 D,)."""
     loc = np.nan_to_num(means(steps))
     centred = steps - loc
     products = centred[1:] * centred[:-1]

@@ -8,14 +8,12 @@ from collections.abc import Mapping, Sequence
 from reverie.contract import Estimate
 from reverie.evidence.character import Part, Sharpness
 from reverie.evidence.draws import Draws
-from reverie.evidence.memorisation import LEVEL, Memorisation
 from reverie.evidence.power import DROPPED
 from reverie.evidence.resemblance import CEILING, TELL, Resemblance, Score
 from reverie.evidence.summary import Figure
 
-SHORT, COPIED, FEW = 0.05, 0.02, 3
-"""By how much precision or coverage must miss its ceiling, and what share of draws must be copies, to be worth a word;
-and how many parts are named."""
+SHORT, FEW = 0.05, 3
+"""By how much precision or coverage must miss its ceiling to be worth a word; and how many parts are named."""
 LITTLE, NEAR = 0.1, 0.8
 """Precision or coverage that misses its ceiling is a little short if it misses by less than the first, or has come more
 than the second of the way to it from the better floor."""
@@ -67,14 +65,14 @@ def character(draws: Draws) -> str:
     blur, missing = _blur(draws.sharpness), _missing(draws.parts)
     if blur and missing and not draws.parts[0].labelled:
         missing = ""  # regions are by what images look like, so that blurred ones leave some of them
-    found = [copying(copied) if copied and copies(copied) else "", blur, missing, _astray(alike)]
+    found = [copied.verdict if copied and copied.copies else "", blur, missing, _astray(alike)]
     found += [_narrow(alike)] if not missing else []
     found = [text for text in found if text]
     if not found:
         gross = all(c.strength is None or c.strength > GROSS for c in draws.power) and draws.power
         good = "No difference from the data was found, but only gross ones would have been." if gross else GOOD
         found = ["Draws are not quite like the data." if alike.told else good]
-    quiet = [copying(copied)] if copied and not copies(copied) else []
+    quiet = [copied.verdict] if copied and not copied.copies else []
     return " ".join([*found, _told(alike), *quiet])
 
 
@@ -82,6 +80,11 @@ def caught(draws: Draws) -> str:
     """The smallest planted defects that would have been caught."""
     if not draws.power:
         return ""
+    if draws.power[0].strength == 0:
+        return (
+            f"With {draws.power[0].n:,} examples of each, such tests tell training examples from held-out ones without "
+            "any planted defect: the splits differ, by themselves or by chance, so that what is caught means nothing."
+        )
     seen = [_planted(c.defect, c.strength) for c in draws.power if c.strength is not None]
     missed = [PLANTED[c.defect][1] for c in draws.power if c.strength is None]
     words = [f"Planted in real examples, the least that such tests catch is: {', '.join(seen)}."] if seen else []
@@ -95,26 +98,6 @@ def _planted(defect: str, strength: float) -> str:
     """A planted defect of that strength, of which 1 is the whole."""
     graded, whole = PLANTED[defect]
     return whole if strength == 1 else graded.format(round(strength, 2))
-
-
-def copies(found: Memorisation) -> bool:
-    """Whether a share of the draws worth a word is copied, and not by chance."""
-    low = max(c.copied.low for c in (found.near, found.nearer) if c.copied and c.p <= LEVEL / 2) if found.alarm else 0.0
-    return low > COPIED
-
-
-def copying(found: Memorisation) -> str:
-    """Whether the model copies, in words."""
-    if not found.alarm or copies(found):
-        return found.verdict
-    near = found.near.p <= found.nearer.p
-    kind = found.near if near else found.nearer
-    what = "nearly equal a training example" if near else "lie nearer to a training example than to held-out ones"
-    share = f" ({max(kind.copied.low, 0):.0%} to {kind.copied.high:.0%} may be)" if kind.copied else ""
-    return (
-        f"A few more draws {what} than chance would make (p = {kind.p:.2g}), as where a model fits training examples "
-        f"better than others; that {COPIED:.0%} of them are copies is not sure{share}."
-    )
 
 
 def _told(alike: Resemblance) -> str:

@@ -500,9 +500,9 @@ class Players(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Latent):
             OVER_TIME,
             f"Where G’s points lie, the darker the more: what it makes of the same latents after {after} epochs; "
             "the last picture is of the data. The first column goes to the right, the second one up.",
-            np.stack([np.sqrt(crowd / max(crowd.max(), 1)).T[::-1] for crowd in crowds]).astype(np.float32),
+            np.stack([1 - np.sqrt(crowd / max(crowd.max(), 1)).T[::-1] for crowd in crowds]).astype(np.float32),
             columns=len(crowds),
-            diverging=True,
+            span=(0.0, 1.0),
         )
 
     def _walks(self, rng: Random) -> Picture:

@@ -55,7 +55,7 @@ class Section:
         split: what they are held against.
         n: how many of each.
         space: in which numbers.
-        said: resemblance in words, and ``power``, defects that would have been seen.
+        said: resemblance in words; ``power``, defects that would have been seen, or ``powerless``, why none are given.
         figures: of resemblance.
         parts: name, share of draws, share of data, and whether it is missing.
         sharp: sharpness in words.
@@ -69,6 +69,7 @@ class Section:
     space: str
     said: str
     power: list[str]
+    powerless: str
     figures: Table
     parts: list[tuple[str, str, str, bool]]
     sharp: str
@@ -82,19 +83,20 @@ class Section:
 
 def of(draws: Draws) -> Section:
     """The section of a model's draws."""
-    copied = draws.memorisation
+    copied, void = draws.memorisation, any(caught.strength == 0 for caught in draws.power)
     return Section(
         split=draws.split,
         n=draws.resemblance.n,
         drawn=draws.n,
         space=draws.resemblance.space,
         said=words.typeset(draws.resemblance.verdict),
-        power=[str(caught) for caught in draws.power],
+        power=[] if void else [str(caught) for caught in draws.power],
+        powerless=words.typeset(verdict.caught(draws)) if void else "",
         figures=_resemblance(draws.resemblance),
         parts=[_part(part) for part in draws.parts],
         sharp=_sharp(draws.sharpness),
-        copying="" if copied is None else words.typeset(verdict.copying(copied)),
-        alarm=copied is not None and verdict.copies(copied),
+        copying="" if copied is None else words.typeset(copied.verdict),
+        alarm=copied is not None and copied.copies,
         copies=[] if copied is None else _copies(copied),
         limits="" if copied is None else _limits(copied),
         useful="" if draws.usefulness is None else words.typeset(draws.usefulness.verdict),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reverie import contract
+from reverie.evidence.draws import as_bits
 from reverie.evidence.gaps import COMMONEST, LOG, SCORE, SQUARED, WRONG, filled_by, imputed, own_steps
 from reverie.evidence.hiding import LOWER, with_room
 from reverie.report import words
@@ -68,8 +70,9 @@ def picture(model: Model, seen: Seen, seed: int) -> contract.Picture | None:
     """
     if not hasattr(model, "impute") or len(model.shape_) not in (2, 3) or model.shape_[0] < 2:
         return None
-    raw = with_room(model, seen.raw[:IMAGES], seen.real[:IMAGES]) if seen.binary else seen.raw[:IMAGES]
-    raw, real = (x.reshape(-1, *model.shape_).astype(np.float64) for x in (raw, seen.real[:IMAGES]))
+    raw, real = seen.raw[:IMAGES], seen.real[:IMAGES]
+    raw = with_room(partial(as_bits, model), raw, real) if seen.binary else raw
+    raw, real = (x.reshape(-1, *model.shape_).astype(np.float64) for x in (raw, real))
     low, high = seen.span
     half = model.shape_[0] // 2
     grey = real.copy()

@@ -73,7 +73,8 @@ def examples(
 
 
 def of_model(picture: contract.Picture, span: tuple[float, float]) -> Picture:
-    """A picture that a model offers of itself; ``span`` is black and white unless it has signed values."""
+    """A picture that a model offers of itself; ``span`` is black and white unless it has its own, or signed values."""
+    span = picture.span or span
     if picture.rows:
         return _in_rows(picture, span)
     images = _floats(few(picture.images, 64))
