@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from reverie.models.nets import ACTIVATIONS, MLP, Decoder, Encoder, _doubled, _doubled_to_one
+from reverie.models.nets import ACTIVATIONS, MLP, Decoder, Encoder, _doubled, _doubled_to_one, _halved, _one_halved
 from reverie.random import Random
 
 SHAPES = [(8, 8, 1), (28, 28, 1), (32, 32, 3), (13, 21, 3), (3, 4, 1), (9, 40, 2), (1, 5, 1), (128, 128, 3)]
@@ -115,4 +115,22 @@ def test_a_single_map_is_made_as_several_are(sides):
     weights = torch.randn(slow.shape, generator=generator, dtype=torch.float64)
     slopes = [torch.autograd.grad(y, (x, kernel, bias), weights) for y in (slow, fast)]
     for one, other in zip(*slopes, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("sides", [(8, 8), (9, 8), (8, 11), (13, 21), (2, 2), (3, 5)])
+def test_halving_a_single_map_has_the_convolution_s_values_slopes_and_slopes_of_slopes(sides):
+    """Gradient penalties differentiate twice."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(3, 1, *sides, generator=generator, dtype=torch.float64).requires_grad_()
+    kernel = torch.randn(5, 4, 4, 1, generator=generator, dtype=torch.float64).requires_grad_()
+    bias = torch.randn(5, generator=generator, dtype=torch.float64).requires_grad_()
+    weights = torch.randn(3, 5, sides[0] // 2, sides[1] // 2, generator=generator, dtype=torch.float64)
+    found = []
+    for halved in (_halved, _one_halved):
+        y = halved(x, kernel, bias)
+        slopes = torch.autograd.grad((y.sin() * weights).sum(), (x, kernel, bias), create_graph=True)
+        steep = torch.autograd.grad(slopes[0].square().sum(), (x, kernel, bias))
+        found.append((y, *slopes, *steep))
+    for one, other in zip(*found, strict=True):
         torch.testing.assert_close(one, other)

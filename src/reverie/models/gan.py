@@ -99,7 +99,7 @@ class GAN(Players):
         activation: Activation = "leaky-relu",
         octaves: Natural | None = None,
         learning: Adversarial | None = None,
-        epochs: Count = 100,
+        epochs: Count = 150,
         batch_size: Count = 128,
         learning_rate: Positive = 3e-3,
         binarise: Binarise = None,
