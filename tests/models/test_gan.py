@@ -102,7 +102,7 @@ def test_every_mode_of_a_ring_is_found():
 
     The bounds are that benchmark's: 20 of 2,500 draws within three standard deviations of every mode, and 80 % of all.
     """
-    model = GAN(device="cpu").fit(ring(6000))
+    model = GAN(device="cpu").fit(ring(4000))
     centres = 2 * np.stack([np.cos(np.arange(8) * np.pi / 4), np.sin(np.arange(8) * np.pi / 4)], 1)
     distances = np.linalg.norm(model.sample(2500)[:, None] - centres, axis=2)
     near = np.bincount(distances.argmin(1)[distances.min(1) < 3 * 0.02], minlength=8)

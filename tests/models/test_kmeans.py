@@ -275,7 +275,7 @@ def test_what_cannot_be_learned_from_is_refused():
         ([[1.0, 2.0]], "only one example"),
         (np.ones((9, 2)), "none of the real-valued"),
         (blobs(3), "too few for clusters=4"),
-        (np.where(np.eye(5) > 0, np.nan, 1.0), "NaN"),
+        (np.where(np.eye(5) > 0, np.nan, np.arange(25.0).reshape(5, 5)), "NaN"),
     ):
         with pytest.raises(DataError, match=why):
             KMeans(4, device="cpu").fit(x)
