@@ -325,6 +325,17 @@ def test_models_that_were_put_together_are_saved_too(tmp_path):
     np.testing.assert_array_equal(again.class_prior_, [0.5, 0.5])
 
 
+def test_names_of_columns_are_those_of_the_models(tmp_path):
+    """However the classifier was made; what is loaded is like what was saved."""
+    models = apart(floor=1e-3)
+    for model in models.values():
+        model.feature_names_in_ = np.array(list("abcd"), dtype=object)
+    ours = GenerativeClassifier.of(models)
+    ours.save(tmp_path / "iris")
+    for one in (ours, reverie.load(tmp_path / "iris")):
+        assert one.feature_names_in_.tolist() == list("abcd")
+
+
 def test_a_damaged_classifier_is_refused(tmp_path):
     X, y = bits()
     GenerativeClassifier(NaiveBayes(visible="bernoulli")).fit(X, y).save(tmp_path / "a")

@@ -174,7 +174,7 @@ class GenerativeClassifier(ClassifierMixin, BaseEstimator):
                 raise UsageError(f"the model of class {label} is no density of x alone")
             _refuse_other_ground(found.models_[0], model, found.classes_[0], label)
         found.class_prior_ = found._priors(np.ones(len(models)))
-        found.n_features_in_ = found.models_[0].n_features_in_
+        found._take_features()
         return found
 
     # Saving ---------------------------------------------------------------------------------------------------------

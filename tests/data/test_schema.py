@@ -111,6 +111,10 @@ def test_the_rules_for_numbers(values: list[float], kind: str, categories: tuple
         ([1 / 3, 0.5], None),
         (np.array([1 / 3, 0.5], np.float32), None),
         ([1e300, 0.5], 1),
+        ([5000000.5, 6000000.5], 1),  # exact in single precision, where neighbours are half of one apart
+        ([1234567.25, 1500000.75], 2),
+        (np.array([5000000.5, 6000000.5], np.float32), 0),
+        ([*np.full(200, 0.25), 1 / 3], None),
     ],
 )
 def test_real_columns_know_their_decimals(values: list[float], decimals: int | None) -> None:
@@ -136,6 +140,16 @@ def test_draws_are_rounded_as_the_columns_are() -> None:
     assert [str(one) for one in single[0]] == ["1.23", "1.23456", "1.6", "2.0"]
     alone = Schema((Column("p", "real", decimals=1),))
     np.testing.assert_array_equal(alone.round(np.array([0.26, 0.31])), [0.3, 0.3])
+    with pytest.raises(UsageError, match="Rows of 2 values don't fit the 4 columns"):
+        schema.round(x[:, :2])
+
+
+def test_no_rows_and_huge_numbers_are_rounded_too() -> None:
+    schema = Schema((Column("p", "real", decimals=6), Column("q", "real", decimals=0)))
+    huge = np.array([[1e305, -1e308], [np.inf, np.nan]])
+    np.testing.assert_array_equal(schema.round(huge), huge)
+    assert schema.round(huge[:0]).shape == (0, 2)
+    assert [len(column) for column in schema.decode(huge[:0]).values()] == [0, 0]
 
 
 def test_decimals_are_said_and_kept(tmp_path: Path) -> None:
@@ -413,6 +427,15 @@ def test_all_columns_at_fault_are_named_at_once(tmp_path: Path) -> None:
     )
     assert "'fine'" not in message
     assert message.count("Models take numbers and categories.") == message.count("replace its values by numbers") == 1
+
+
+def test_a_column_of_truths_is_not_at_fault_beside_one_that_is(tmp_path: Path) -> None:
+    """A truth is written in three ways, of which none is a category of its own."""
+    rows = [f"{'true' if k % 2 else 'false'},{'y' if k < 3 else k}" for k in range(30)]
+    (tmp_path / "a.csv").write_text("\n".join(["flag,bad", *rows]))
+    schema = {"columns": {"flag": {"kind": "binary", "categories": [False, True]}}}
+    message = refused(tmp_path / "a.csv", "has a column that is not numeric, 'bad'", schema=schema)
+    assert "flag" not in message
 
 
 def test_of_many_columns_at_fault_the_first_are_named(tmp_path: Path) -> None:

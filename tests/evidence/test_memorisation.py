@@ -135,6 +135,30 @@ def test_sparse_bits_can_be_copied():
     assert not m.memorisation(train, held_out, honest).alarm
 
 
+@pytest.mark.parametrize(("d", "p", "narrow"), [(10, 0.3, 0.2), (15, 0.3, 0.25), (20, 0.2, 0.1)])
+def test_a_narrow_model_of_a_few_bits_is_no_copier(d, p, narrow):
+    """It repeats common rows far more often than held-out rows do, those that nobody learned as well."""
+    rng = np.random.default_rng(0)
+    train, held_out, draws = ((rng.random((n, d)) < q) * 1.0 for n, q in ((1000, p), (500, p), (500, narrow)))
+    found = m.memorisation(train, held_out, draws)
+    assert found.near.p < m.SURE
+    assert found.near.copied.low > m.COPIED
+    assert (found.alarm, found.copies, found.copied) == (False, False, 0)
+    assert "The model copies" not in found.verdict
+
+
+def test_a_copier_of_rows_that_repeat_by_themselves_is_found_by_nearness():
+    rng = np.random.default_rng(0)
+    train, held_out, draws = ((rng.random((n, 20)) < q) * 1.0 for n, q in ((1000, 0.2), (500, 0.2), (500, 0.1)))
+    draws[:250] = train[rng.integers(len(train), size=250)]
+    found = m.memorisation(train, held_out, draws)
+    assert found.exact.honest.value > 0.1
+    assert found.copies
+    assert found.nearer.copied.low <= 0.5 <= found.nearer.copied.high
+    assert found.copied == found.nearer.copied.low
+    assert f"The model copies: about {found.nearer.copied.value:.1%}" in found.verdict
+
+
 def nulls(repetitions, d, make=gaussian, train=40, held_out=30, draws=35):
     """p-values of every test where draws are honest, (repetitions, 4)."""
     rng = np.random.default_rng(1)

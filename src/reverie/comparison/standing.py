@@ -38,7 +38,6 @@ from reverie.comparison.field import Entry
 from reverie.contract import Estimate
 from reverie.evidence import named
 from reverie.evidence.draws import Draws
-from reverie.evidence.memorisation import Memorisation
 from reverie.evidence.resemblance import SHUFFLED, TELL
 from reverie.evidence.summary import SHARE
 
@@ -47,9 +46,6 @@ APART = 2.0
 """Standard errors of a difference by which two contenders are told apart."""
 COPYING = 0.05
 """Share of copies among the draws, at the low end of its interval, above which a model is out of the contest."""
-ALARM = 0.001
-"""p of a test for copies by which a model is out of the contest: rare, since all are held against the same examples, so
-that one mistake would be made with all of them."""
 TRIVIAL = 10.0
 """Seconds of training that nobody need choose a model by."""
 SEEDS, ENOUGH = 3, 400
@@ -307,7 +303,7 @@ def _why_out(one: Standing, drawn: Mapping[str, Draws | None], examples: int) ->
     found = [d for d in (drawn.get(entry.name) for entry in one.judged) if d]
     if not found:
         return f"There are too few validation examples ({examples}) to hold its draws against."
-    copying = [d.memorisation for d in found if d.memorisation and copied(d.memorisation) > COPYING]
+    copying = [d.memorisation for d in found if d.memorisation and d.memorisation.copied > COPYING]
     if 2 * len(copying) > len(found):
         return f"It copies: {copying[0].verdict.removeprefix('The model copies: ')}"
     tell, cover = one.validation.get(TELL), one.validation.get(COVER)
@@ -327,12 +323,6 @@ def _at_floor(mean: Mean, better: Better) -> bool:
     sign = 1 if better == "higher" else -1
     room = sign * (mean.ceiling - mean.floor)
     return room > APART * math.sqrt(2) * mean.error and sign * (mean.value - mean.floor) <= 0
-
-
-def copied(found: Memorisation) -> float:
-    """The share of draws that are copies, at the low end of its interval; 0 where no test says that there are any."""
-    sure = [kind.copied.low for kind in (found.exact, found.near) if kind.copied is not None and kind.p <= ALARM]
-    return max(sure, default=0.0)
 
 
 def _model(entry: Entry) -> object:

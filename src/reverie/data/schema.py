@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import os
 import tomllib
 from collections.abc import Mapping
@@ -38,6 +39,7 @@ CODES = 10  # whole numbers 0 … K − 1 are taken for categories up to this K 
 REPEATS = 10  # ... where there are this many rows for each
 DECIMALS = 6  # of a column of measurements at most; numbers with more are taken as they come
 LARGEST = 1 << 20  # bytes of a schema file
+_PROBE = 100  # values by which a column without few decimals is known before all are looked at
 
 _ROLES = ("target", "sequence", "time")
 
@@ -119,12 +121,14 @@ class Schema:
 
         Args:
             x: (n, columns), or (n,) where there is only one.
+
+        Raises:
+            UsageError: rows of another number of columns.
         """
-        rounded = x.reshape(len(x), -1).copy()
+        rounded = self._rows(x).copy()
         for place, column in enumerate(self.columns):
             if column.decimals is not None:
-                exact = rounded[:, place].astype(np.float64)
-                rounded[:, place] = np.round(exact, column.decimals) + 0.0  # and no -0.0
+                rounded[:, place] = _rounded(rounded[:, place].astype(np.float64), column.decimals)
         return rounded.reshape(x.shape)
 
     def decode(self, x: NDArray[Any], y: NDArray[Any] | None = None) -> dict[str, NDArray[Any]]:
@@ -134,16 +138,20 @@ class Schema:
             x: (n, columns), codes and numbers; (n,) where there is only one.
             y: (n,) labels as they are, which take the target's place, or come first as "label" where there is none.
         """
-        columns = self.columns
-        flat = x.reshape(len(x), -1)
-        if flat.shape[1] != len(columns):
-            raise UsageError(f"Rows of {flat.shape[1]} values don't fit the {len(columns)} columns of the schema.")
-        values = {column.name: column.decode(flat[:, place]) for place, column in enumerate(columns)}
+        flat = self._rows(x)
+        values = {column.name: column.decode(flat[:, place]) for place, column in enumerate(self.columns)}
         if y is None:
             return values
         if self.target_name is None:
             return {"label": y, **values}
         return {column.name: y if column.name == self.target_name else values[column.name] for column in self.fields}
+
+    def _rows(self, x: NDArray[Any]) -> NDArray[Any]:
+        """x as (n, columns)."""
+        flat = x.reshape(len(x), math.prod(x.shape[1:]))
+        if flat.shape[1] != len(self.columns):
+            raise UsageError(f"Rows of {flat.shape[1]} values don't fit the {len(self.columns)} columns of the schema.")
+        return flat
 
     def to_json(self, decimals: bool = True) -> dict[str, Any]:
         """Plain values, as a schema file has them; without ``decimals`` only what decides how numbers are read."""
@@ -376,12 +384,33 @@ def infer(name: str, values: NDArray[Any], real: bool = False) -> Column:
 def decimals_of(values: NDArray[Any]) -> int | None:
     """The fewest decimals, at most :data:`DECIMALS`, that give all ``values`` (n,) but for the error of their type.
 
-    Values that are all exact in single precision have its error, since that is where such tables come from. Finite
-    values only; None where there are none, or where so few decimals are not enough.
+    Doubles that have no few decimals and are all exact in single precision have its error, since that is where such
+    tables come from. Finite values only; None where there are none, or where so few decimals are not enough.
     """
-    if not values.size:
+    if not values.size or _decimals_of(values[:_PROBE]) is None:  # most columns without few show it at once
         return None
+    return _decimals_of(values)
+
+
+def _decimals_of(values: NDArray[Any]) -> int | None:
+    """The same, of every value."""
+    exact = values.astype(np.float64)
+    with np.errstate(over="ignore"):
+        single = values.astype(np.float32)
+    less = values.dtype.kind == "f" and values.dtype.itemsize < 8
+    forms: list[NDArray[Any]] = [values] if less else [exact]
+    if not less and (single == exact).all():
+        forms.append(single)
+    for form in forms:
+        error = np.spacing(np.abs(form)).astype(np.float64)
+        for decimals in range(DECIMALS + 1):
+            if (np.abs(_rounded(exact, decimals) - exact) <= error).all():
+                return decimals
+    return None
+
+
+def _rounded(exact: NDArray[np.float64], decimals: int) -> NDArray[np.float64]:
+    """Doubles at so many decimals, without -0.0; those too large to be shifted by them have none."""
     with np.errstate(over="ignore", invalid="ignore"):
-        single, exact = values.astype(np.float32), values.astype(np.float64)
-        error = np.spacing(np.abs(single if (single == values).all() else exact)).astype(np.float64)
-        return next((d for d in range(DECIMALS + 1) if (np.abs(np.round(exact, d) - exact) <= error).all()), None)
+        rounded = np.round(exact, decimals) + 0.0
+    return np.where(np.isfinite(rounded), rounded, exact)

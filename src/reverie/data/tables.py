@@ -458,7 +458,7 @@ class _Rows:
         rows = np.delete(np.arange(1, self.rows + 1), self.left_out)
         faults = self._not_numeric()
         if faults:  # and those of words, as they were met also in rows that are gone for these
-            met = {k: [str(word) for word in one.codes] for k, one in self.reading.words.items()}
+            met = {k: [str(word) for word in one.categories or one.codes] for k, one in self.reading.words.items()}
             faults |= self.reading.faults(matrix, rows, self.rows, met)
             raise faulty(self.path, [faults[k] for k in sorted(faults)])
         if not self.values:

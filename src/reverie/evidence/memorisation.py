@@ -14,6 +14,9 @@ Nearness alone also comes from draws that are too typical, a narrow model's: tho
 of two distances hardly depends on how dense rows are, and whether the nearest row is a training one not at all, so
 these two find copies, and only these two raise an alarm. One honest model in twenty raises it, too; so a model is said
 to copy only where exact or near copies are far more than held-out rows have, and nearness alone is said as it is.
+Where real rows repeat each other, as those of a few bits do, a narrow model repeats the commonest more often than
+held-out rows do, training rows and others alike: there nearness alone raises an alarm, and copies are sure only where
+it is.
 
 The **three-sample test** (Meehan, Chaudhuri and Dasgupta 2020) compares the ranks of d₁ among draws and
 held-out rows in each cell π of a partition of the space by k-means,
@@ -29,6 +32,7 @@ cell; cells that the model never visits do not count; and a copy that is far awa
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -50,7 +54,9 @@ RATIO = 1 / 3
 LEVEL = 0.05
 """Of the alarm, shared by the two tests that may raise it: so often does an honest model."""
 SURE, COPIED = 0.001, 0.02
-"""The p of exact or near copies by which a model is said to copy, and the share of draws that must then be copies."""
+"""The p of exact or near copies by which a model is said to copy: rare, since models that are compared are held against
+the same examples, so that one mistake would be made with all of them. And the share of draws that must then be copies;
+rows repeat each other where more held-out rows than this equal a training row."""
 POWER = 0.8
 """Chance with which a share of copies that is called detectable is found."""
 CELLS, LEAST = 10, 20
@@ -132,21 +138,47 @@ class Memorisation:
     seed: int
 
     @property
+    def repeating(self) -> bool:
+        """Whether real rows repeat each other, so that repeating training rows may be narrowness."""
+        return self.exact.honest.value > COPIED
+
+    @property
+    def telling(self) -> tuple[Copies, ...]:
+        """The tests that no honest model fails but by chance, however narrow: nearness alone where rows repeat."""
+        return (self.nearer,) if self.repeating else (self.near, self.nearer)
+
+    @property
     def alarm(self) -> bool:
-        """Whether draws may be copies: near ones, or nearer to training rows than to others; once in 20 by mistake."""
-        return min(self.near.p, self.nearer.p) <= LEVEL / 2
+        """Whether draws may be copies, by the tests that can tell; once in 20 by mistake."""
+        return any(c.p <= LEVEL / 2 for c in self.telling)
+
+    @property
+    def sure(self) -> tuple[Copies, ...]:
+        """Copies that neither chance nor narrowness makes, by a p of SURE: exact and near ones.
+
+        Where rows repeat, nearness must be as sure, and says how many they are.
+        """
+        found = tuple(c for c in (self.exact, self.near) if c.p <= SURE and c.copied is not None)
+        if not self.repeating:
+            return found
+        return (self.nearer,) if found and self.nearer.p <= SURE else ()
+
+    @property
+    def copied(self) -> float:
+        """The share of draws that surely are copies, at the low end of its interval: 0 where none are."""
+        return max((c.copied.low for c in self.sure if c.copied is not None), default=0.0)
 
     @property
     def copies(self) -> bool:
-        """Whether draws surely are copies, exact or near ones: more than :data:`COPIED` of them, by a p of SURE."""
-        return any(c.p <= SURE and c.copied is not None and c.copied.low > COPIED for c in (self.exact, self.near))
+        """Whether draws surely are copies, exact or near ones: more than :data:`COPIED` of them."""
+        return self.copied > COPIED
 
     @property
     def verdict(self) -> str:
         """What it comes to, in plain words."""
         if self.copies:
             return (
-                f"The model copies: {_found(self.exact, self.near)} of the draws repeat training examples "
+                f"The model copies: {_found(self.sure)} of the draws repeat training examples "
                 f"({self.exact.draws.value:.1%} exactly; of held-out examples {self.exact.honest.value:.1%} do)."
             )
         if self.near.honest.value > 0.5:
@@ -156,7 +188,7 @@ class Memorisation:
             )
         if self.alarm:
             return self._alarmed()
-        finest = min(self.near.detectable, self.nearer.detectable)
+        finest = min(c.detectable for c in self.telling)
         said = "No sign of copying"
         if finest < 1:
             said += f"; {finest:.1%} of copies among the draws would probably have been found"
@@ -173,7 +205,7 @@ class Memorisation:
     def _alarmed(self) -> str:
         """What raised an alarm where copying is not sure, and how much that says."""
         own, few = f"{self.near.draws.value:.1%} of the draws", f"{self.near.honest.value:.1%} of held-out examples"
-        if self.near.p <= self.nearer.p:
+        if min(self.telling, key=lambda c: c.p) is self.near:
             kind, beside = self.near, ""
             found = f"{own} nearly equal a training example, as {few} do"
         else:
@@ -561,7 +593,7 @@ def _normal(z: float) -> float:
     return math.erfc(-z / math.sqrt(2)) / 2
 
 
-def _found(*some: Copies) -> str:
+def _found(sure: Sequence[Copies]) -> str:
     """The share of copies of whichever test is surest of it."""
-    copied = max((c.copied for c in some if c.copied is not None and c.p <= SURE), key=lambda c: c.low)
+    copied = max((c.copied for c in sure if c.copied is not None), key=lambda c: c.low)
     return f"about {copied.value:.1%} ({copied.low:.1%} to {copied.high:.1%})"
