@@ -203,7 +203,7 @@ def as_bits(model: Any, x: Array, seed: int = 0) -> Array:
 
 def as_drawn(model: Any, x: Array, seed: int = 0) -> Array:
     """Examples, (n, …) or objects (n,), in the numbers that draws come in: bits in columns that are drawn as bits."""
-    if getattr(model, "binarise", None) is None:
+    if getattr(model, "binarise", None) is None or not len(x):
         return x
     if model.sequences:
         rows = _drawn_rows(model, np.concatenate([one.reshape(len(one), math.prod(one.shape[1:])) for one in x]), seed)
