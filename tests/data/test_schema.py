@@ -422,7 +422,8 @@ def test_all_columns_at_fault_are_named_at_once(tmp_path: Path) -> None:
         "too many for categories, 'who': 30 distinct ones, such as 'name 0', 'name 1', 'name 2'",
         "'b': 2 values of 30 can't be read as a number, the first in row 1 (line 2): 'y'",
         "a column of dates or times, 'then', such as '2023-02-01'",
-        'Leave the column out ("NAME" = "ignore"',
+        "'day', 'then': Models take numbers and categories. Leave the column out (\"NAME\" = \"ignore\"",
+        '\'who\': Leave the column out ("who" = "ignore"',
         schema={"columns": {"half": "integer"}},
     )
     assert "'fine'" not in message

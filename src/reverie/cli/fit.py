@@ -239,7 +239,10 @@ def _next(run: Run) -> list[tuple[str, str]]:
         (f"reverie report {folder}", "the page that shows it all"),
     ]
     if run.config.status == "time limit":
-        commands.insert(0, (f"reverie fit --resume --out {folder}", "go on to the last epoch"))
+        go_on = (f"reverie fit --resume --out {folder}", "go on to the last epoch")
+        if not overview(run)["epochs"]:
+            return [(f"{go_on[0]} --time-limit 5m", "it was stopped in its first epoch and has hardly learned: go on")]
+        commands.insert(0, go_on)
     if not (run.path / "samples.png").exists():  # a model that only classifies
         commands[-2] = (f"reverie predict {folder} NEW --out labels.csv", "label new examples")
         if not hasattr(model, "sample"):

@@ -215,11 +215,24 @@ LEAVE = f'Leave the column out ("NAME" = "{IGNORE}" under [columns] in a schema 
 
 
 def faulty(path: Path, faults: Sequence[Fault]) -> Exception:
-    """The error that names all columns at fault, so that a file is mended once; the same advice is given once."""
+    """The error that names all columns at fault, so that a file is mended once; the same advice is given once.
+
+    Where there are several, each has the columns that it is for in front of it.
+    """
     if len(faults) == 1:
         name, what, advice = faults[0]
         return fault(f"{path} has {what}. {advice.replace('NAME', name)}".rstrip())
-    advice = " ".join(dict.fromkeys(one.advice for one in faults if one.advice))
+    advised: dict[str, list[str]] = {}
+    for one in faults:
+        advised.setdefault(one.advice, []).append(one.name)
+    advised.pop("", None)
+    said = [advice.replace("NAME", names[0]) if len(names) == 1 else advice for advice, names in advised.items()]
+    if len(said) > 1:
+        said = [
+            f"{listed([short(name) for name in names])}: {one}"
+            for names, one in zip(advised.values(), said, strict=True)
+        ]
+    advice = " ".join(said)
     whats = listed([one.what for one in faults], between="; ")
     return fault(f"{path} has {len(faults):,} columns that are at fault: {whats}. {advice}".rstrip())
 
