@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from _common import Check, Result, epochs_left, main, say
 from reverie import data, registry
 from reverie.comparison.families import suited
-from reverie.comparison.standing import COPYING, Mean, copied, figures_of_draws, over_seeds
+from reverie.comparison.standing import COPYING, Mean, figures_of_draws, over_seeds
 from reverie.contract import Estimate
 from reverie.data import Dataset
 from reverie.evidence.draws import About, Draws, as_written, judge
@@ -179,7 +179,7 @@ def _checks(trials: Sequence[Trial]) -> list[Check]:
         Check("GAN, coverage, by that of training rows, worst seed", min(worst("coverage", False)), CLOSE, False),
         Check(
             "GAN, share of draws that are surely copies, worst seed",
-            max(copied(one.memorisation) for one in draws if one.memorisation),
+            max(one.memorisation.copied for one in draws if one.memorisation),
             COPYING,
         ),
     ]
