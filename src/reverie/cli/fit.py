@@ -241,7 +241,7 @@ def _next(run: Run) -> list[tuple[str, str]]:
     if run.config.status == "time limit":
         go_on = (f"reverie fit --resume --out {folder}", "go on to the last epoch")
         if not overview(run)["epochs"]:
-            return [(f"{go_on[0]} --time-limit 5m", "it was stopped in its first epoch and has hardly learned: go on")]
+            return [(f"{go_on[0]} --time-limit 5m", "go on: it was stopped in its first epoch")]
         commands.insert(0, go_on)
     if not (run.path / "samples.png").exists():  # a model that only classifies
         commands[-2] = (f"reverie predict {folder} NEW --out labels.csv", "label new examples")
