@@ -126,6 +126,11 @@ def test_floats_of_parquet_that_are_whole_have_no_decimals() -> None:
     assert infer("a", np.full(3, np.nan)) == Column("a", "real")
 
 
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_the_largest_number_beside_a_half_has_decimals(kind: type) -> None:
+    assert infer("a", np.array([0.5, np.finfo(kind).max], kind)) == Column("a", "real", decimals=1)
+
+
 def test_draws_are_rounded_as_the_columns_are() -> None:
     schema = Schema(
         (Column("p", "real", decimals=2), Column("q", "real"), Column("n", "integer"), Column("r", "real", decimals=0))

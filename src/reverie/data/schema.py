@@ -402,7 +402,8 @@ def _decimals_of(values: NDArray[Any]) -> int | None:
     if not less and (single == exact).all():
         forms.append(single)
     for form in forms:
-        error = np.spacing(np.abs(form)).astype(np.float64)
+        with np.errstate(over="ignore"):  # beyond the largest number
+            error = np.spacing(np.abs(form)).astype(np.float64)
         for decimals in range(DECIMALS + 1):
             if (np.abs(_rounded(exact, decimals) - exact) <= error).all():
                 return decimals
