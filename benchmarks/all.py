@@ -24,7 +24,7 @@ NAMES = (
     *("vae", "codes", "dcgan", "adversarial_modes", "gan_table"),
 )
 SETTINGS = {
-    "adversarial_modes": ("--seeds", "4"),  # of ten: one of them takes ten minutes
+    "adversarial_modes": ("--seeds", "4"),  # of ten: one of each task takes five minutes
     "dcgan": ("--rows", "12800"),
     "distributed": ("--seeds", "1", "--epochs", "400"),
 }

@@ -217,6 +217,16 @@ def test_bad_rows_are_named_and_left_out(invoke: Invoke, tmp_path: Path) -> None
 # Stopping and going on -----------------------------------------------------------------------------------------------
 
 
+def test_a_run_stopped_in_its_first_epoch_is_only_told_to_go_on(invoke: Invoke, tmp_path: Path) -> None:
+    out, path = str(tmp_path / "run"), str(tmp_path / "x.npy")
+    np.save(path, np.random.default_rng(0).normal(size=(200_000, 2)).astype(np.float32))
+    outcome = invoke("fit", "gan", path, "--set", "batch_size=1", "--out", out, "--time-limit", "0.5s")
+    assert outcome.code == 0
+    assert "epochs  0 of" in outcome.out
+    assert f"reverie fit --resume --out {out} --time-limit 5m  go on" in outcome.out
+    assert "evaluate" not in outcome.out
+
+
 def test_a_time_limit_stops_and_saves_and_can_be_gone_on_from(invoke: Invoke, tiny: Tiny, tmp_path: Path) -> None:
     out = tmp_path / "run"
     outcome = invoke("fit", *tiny, "--set", "epochs=100000", "--out", out, "--time-limit", "0.2s")

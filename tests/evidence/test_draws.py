@@ -190,7 +190,7 @@ def test_nearness_alone_is_an_alarm_and_no_copying(low, high, digits, monkeypatc
     assert text.startswith("Draws resemble the data.")
     assert "copies" not in text.split("A test for copies raises an alarm (p = 0.01): ")[0]
     assert f"no proof of copies ({low:.0%} to {high:.0%} of the draws may be some): near copies are " in text
-    assert text.endswith("one honest model in 20 raises such an alarm.")
+    assert text.endswith("up to one honest model in 20 raises such an alarm.")
 
 
 def test_near_copies_that_chance_may_make_are_an_alarm_and_no_copying(digits, monkeypatch):
@@ -198,7 +198,7 @@ def test_near_copies_that_chance_may_make_are_an_alarm_and_no_copying(digits, mo
     few = replace(copied.near, p=0.01, copied=replace(copied.near.copied, low=0.03, value=0.1, high=0.2))
     alarmed = replace(copied, near=few)
     assert "of the draws nearly equal a training example, as " in alarmed.verdict
-    assert "(3% to 20% of the draws may be some): one honest model in 20" in alarmed.verdict
+    assert "(3% to 20% of the draws may be some): up to one honest model in 20" in alarmed.verdict
     sure = replace(copied, near=replace(few, p=0.0005))
     assert sure.verdict.startswith("The model copies: about 10.0% (3.0% to 20.0%) of the draws repeat")
     assert verdict.character(replace(judged(digits, digits[1][0], monkeypatch), memorisation=sure)).startswith(

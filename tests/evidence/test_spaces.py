@@ -161,6 +161,14 @@ def test_missing_symbols_are_none_of_the_symbols():
     np.testing.assert_allclose(found[:, 2:4] ** 2, [[0, 1 / 3], [1, 0]], atol=1e-6)  # 37 and 77
 
 
+def test_where_no_symbol_is_known_sequences_have_their_lengths_alone():
+    gone = np.empty(3, dtype=object)
+    gone[:] = [np.full(n, np.nan) for n in (1, 2, 4)]
+    space = Sequences(gone, "categorical")
+    assert space(gone).shape == (3, 1)
+    assert space.name.startswith("sequences: shares of 0 symbols and 0 pairs")
+
+
 def test_categories_of_sequences_are_a_column_for_each_value():
     """Whatever numbers the categories are written as."""
     rng = np.random.default_rng(0)

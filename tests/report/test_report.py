@@ -349,13 +349,24 @@ def test_the_difference_at_the_top_says_which_is_better(name: str, value: float,
 
 @pytest.mark.parametrize(
     ("verdict", "said"),
-    [("exact", "summed over every configuration"), ("consistent", "not a proof"), ("inconsistent", "low end at most")],
+    [
+        ("exact", "summed over every configuration"),
+        ("consistent", "not a proof"),
+        ("inconsistent", "low end at most"),
+        ("sandwiched", "data may be harder"),
+    ],
 )
 def test_verdict_words_are_explained(verdict: str, said: str) -> None:
     evidence = Evidence((figure("log-likelihood", "model", -1.0, verdict=verdict),), "", "")
     explained = dict(figures.verdicts(evidence))
     assert said in explained[verdict]
-    assert ("low and high" in explained) == (verdict != "exact")
+    assert ("low and high" in explained) == (verdict in ("consistent", "inconsistent"))
+
+
+def test_the_verdict_of_a_baseline_is_not_said_of_the_model() -> None:
+    bound = figure("log-likelihood with noise", "detail", -1.0, kind="lower bound", verdict="bounds 0.30 nats apart")
+    evidence = Evidence((bound, figure("mean", "baseline", -3.0, verdict="exact")), "", "")
+    assert figures.verdicts(evidence) == []
 
 
 def test_an_undefined_figure_is_a_dash_and_not_drawn() -> None:

@@ -229,6 +229,9 @@ def _next(run: Run) -> list[tuple[str, str]]:
     from reverie import registry
 
     folder, model = shlex.quote(str(run.path)), registry.get(run.config.model)
+    stopped, resume = run.config.status == "time limit", f"reverie fit --resume --out {folder}"
+    if stopped and not overview(run)["epochs"]:
+        return [(f"{resume} --time-limit 5m", "go on: it was stopped in its first epoch")]
     if hasattr(model, "log_likelihood"):
         found = "how likely test data are under it"
     else:
@@ -238,11 +241,8 @@ def _next(run: Run) -> list[tuple[str, str]]:
         (f"reverie sample {folder} -n 64 --out samples.png", "dream new examples"),
         (f"reverie report {folder}", "the page that shows it all"),
     ]
-    if run.config.status == "time limit":
-        go_on = (f"reverie fit --resume --out {folder}", "go on to the last epoch")
-        if not overview(run)["epochs"]:
-            return [(f"{go_on[0]} --time-limit 5m", "go on: it was stopped in its first epoch")]
-        commands.insert(0, go_on)
+    if stopped:
+        commands.insert(0, (resume, "go on to the last epoch"))
     if not (run.path / "samples.png").exists():  # a model that only classifies
         commands[-2] = (f"reverie predict {folder} NEW --out labels.csv", "label new examples")
         if not hasattr(model, "sample"):

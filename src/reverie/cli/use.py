@@ -424,10 +424,11 @@ def _rounded(schema: Schema, x: NDArray[Any], given: NDArray[Any] | None) -> NDA
     import numpy as np
 
     from reverie.data import sequences
+    from reverie.objects import objects
 
     if sequences.is_ragged(x):
         held = [None] * len(x) if given is None else given
-        return sequences.objects([_rounded(schema, one, known) for one, known in zip(x, held, strict=True)])
+        return objects([_rounded(schema, one, known) for one, known in zip(x, held, strict=True)])
     rounded = schema.round(x)
     return rounded if given is None or given.dtype.kind != "f" else np.where(np.isnan(given), rounded, x)
 

@@ -37,6 +37,7 @@ from reverie.data.limits import (
 )
 from reverie.data.schema import NOTHING, Column, Schema, Wanted, decimals_of, infer
 from reverie.errors import UsageError
+from reverie.objects import objects
 
 Array = NDArray[Any]
 
@@ -410,7 +411,7 @@ def _steps(path: Path, raw: Raw, ids: Array, when: Array | None) -> Raw:
                 )
         y = y[[one[0] for one in rows]]
     alphabet = tuple(map(str, column.categories)) if alone and column is not None else ()
-    return replace(raw, x=sequences.objects([x[one] for one in rows]), y=y, alphabet=alphabet)
+    return replace(raw, x=objects([x[one] for one in rows]), y=y, alphabet=alphabet)
 
 
 # Sequences -----------------------------------------------------------------------------------------------------------

@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 
 from reverie.data.limits import Problems, fault, fits, foreign, listed, one_line, short
 from reverie.data.tables import check_text
+from reverie.objects import objects
 
 Array = NDArray[Any]
 LINE = 64 << 20  # bytes of a line
@@ -39,13 +40,6 @@ LABELS = ("y", "labels", "label", "target")
 
 Parsed = tuple[Array, Array | None, tuple[str, ...], dict[str, float | str], tuple[str, ...]]
 """Sequences, their labels, the alphabet of the codes, facts, and a line for each sequence left out."""
-
-
-def objects(sequences: Sequence[Array]) -> Array:
-    """An object array (n,) of them, whatever their lengths."""
-    array = np.empty(len(sequences), dtype=object)
-    array[:] = sequences
-    return array
 
 
 def is_ragged(x: Array) -> bool:

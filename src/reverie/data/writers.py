@@ -20,6 +20,7 @@ from reverie.data.schema import Schema
 from reverie.data.tables import column_names
 from reverie.errors import UsageError
 from reverie.files import pending, write_folder
+from reverie.objects import objects
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ def write(
 
 def _array(x: NDArray[Any] | Sequence[NDArray[Any]]) -> NDArray[Any]:
     if isinstance(x, list | tuple) and any(isinstance(one, np.ndarray) for one in x):
-        return sequences.objects([np.asarray(one) for one in x])
+        return objects([np.asarray(one) for one in x])
     return np.asarray(x)
 
 

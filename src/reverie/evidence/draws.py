@@ -26,6 +26,7 @@ from reverie.evidence.resemblance import LEAST, Resemblance, resemblance
 from reverie.evidence.spaces import Columns, RandomConvolutions, Space, space_of
 from reverie.evidence.utility import Usefulness, foretold, usefulness
 from reverie.labels import unlabelled
+from reverie.objects import objects
 from reverie.random import Random
 
 Array = NDArray[Any]
@@ -207,10 +208,8 @@ def as_drawn(model: Any, x: Array, seed: int = 0) -> Array:
         return x
     if model.sequences:
         rows = _drawn_rows(model, np.concatenate([one.reshape(len(one), math.prod(one.shape[1:])) for one in x]), seed)
-        found = np.empty(len(x), dtype=object)
-        ends = np.cumsum([len(one) for one in x])[:-1]
-        found[:] = [part.reshape(one.shape) for part, one in zip(np.split(rows, ends), x, strict=True)]
-        return found
+        parts = np.split(rows, np.cumsum([len(one) for one in x])[:-1])
+        return objects(part.reshape(one.shape) for part, one in zip(parts, x, strict=True))
     return _drawn_rows(model, x.reshape(len(x), math.prod(x.shape[1:])), seed).reshape(x.shape)
 
 

@@ -33,6 +33,7 @@ from reverie.evidence.likelihood import Report
 from reverie.evidence.references import shuffled
 from reverie.evidence.spaces import kinds_of, symbolic
 from reverie.evidence.utility import COLUMNS, EXPLAINED, SHARE, Lesson, Usefulness, as_many, lesson, scores
+from reverie.objects import objects
 from reverie.random import Random
 
 Array = NDArray[Any]
@@ -184,25 +185,19 @@ def _filled(
 
 
 def _long_enough(some: Array) -> Array:
-    found = np.empty(sum(len(s) > 1 for s in some), dtype=object)
-    found[:] = [np.asarray(s) for s in some if len(s) > 1]
-    return found
+    return objects(np.asarray(s) for s in some if len(s) > 1)
 
 
 def _cut(some: Array) -> Array:
     """Sequences of which long ones keep their first steps alone, where there are too many in all."""
     most = max(_MOST_STEPS // len(some), _FEWEST_STEPS)
-    found = np.empty(len(some), dtype=object)
-    found[:] = [s[:most] for s in some]
-    return found
+    return objects(s[:most] for s in some)
 
 
 def _first_steps(some: Array, steps: int) -> Array:
     """The first sequences, with so many steps to be foretold in all; the last one is cut."""
     left = steps - np.cumsum([0, *(len(s) - 1 for s in some[:-1])])
-    found = np.empty(int((left > 0).sum()), dtype=object)
-    found[:] = [s[: most + 1] for s, most in zip(some, left, strict=True) if most > 0]
-    return found
+    return objects(s[: most + 1] for s, most in zip(some, left, strict=True) if most > 0)
 
 
 def _of(some: Array) -> Ints:

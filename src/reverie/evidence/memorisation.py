@@ -217,7 +217,7 @@ class Memorisation:
         some = f" ({kind.copied.low:.0%} to {kind.copied.high:.0%} of the draws may be some)" if kind.copied else ""
         return (
             f"A test for copies raises an alarm (p = {kind.p:.2g}): {found}. That is no proof of copies{some}: "
-            f"{beside}one honest model in {round(1 / LEVEL)} raises such an alarm."
+            f"{beside}up to one honest model in {round(1 / LEVEL)} raises such an alarm."
         )
 
     def as_dict(self) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from reverie.contract import Estimate
 from reverie.errors import DataError
 from reverie.evidence.intervals import jackknife
 from reverie.evidence.tables import ks, variation
+from reverie.objects import objects
 
 Array = NDArray[Any]
 
@@ -39,16 +40,14 @@ def _grams(real: Array, fake: Array, n: int) -> tuple[Array, Array]:
     """The n-grams of each sequence as numbers: objects (n,), each (T − n + 1,) or empty."""
     steps = np.concatenate([np.asarray(s, np.float64).ravel() for some in (real, fake) for s in some] or [np.zeros(0)])
     known = np.unique(steps[~np.isnan(steps)])
-    found = []
-    for some in (real, fake):
-        grams = np.empty(len(some), dtype=object)
-        for k, s in enumerate(some):
-            s, size = np.asarray(s, np.float64).ravel(), max(len(s) - n + 1, 0)
-            codes, gone = np.searchsorted(known, s), np.isnan(s)
-            all_grams = sum((codes[i : i + size] * len(known) ** i for i in range(n)), np.zeros(size, np.int64))
-            grams[k] = all_grams[~sum((gone[i : i + size] for i in range(n)), np.zeros(size, bool))]
-        found.append(grams)
-    return found[0], found[1]
+
+    def grams(sequence: Array) -> Array:
+        s, size = np.asarray(sequence, np.float64).ravel(), max(len(sequence) - n + 1, 0)
+        codes, gone = np.searchsorted(known, s), np.isnan(s)
+        numbers = sum((codes[i : i + size] * len(known) ** i for i in range(n)), np.zeros(size, np.int64))
+        return numbers[~sum((gone[i : i + size] for i in range(n)), np.zeros(size, bool))]
+
+    return objects(map(grams, real)), objects(map(grams, fake))
 
 
 def _joined(grams: Array) -> Array:

@@ -67,8 +67,13 @@ class Caught:
     n: int
     repeats: int
 
+    @property
+    def void(self) -> bool:
+        """Whether the tests reject without a defect."""
+        return self.strength == 0
+
     def __str__(self) -> str:
-        if self.strength == 0:
+        if self.void:
             return f"{self.defect}: nothing to say, since the tests alarm without a defect"
         found = "not even" if self.strength is None else f"{self.strength:.1%} of"
         return f"{self.defect}: {found} {self.of}"

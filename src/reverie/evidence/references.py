@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from reverie.encoding import Kind
 from reverie.evidence.spaces import kinds_of, means
+from reverie.objects import objects
 from reverie.random import Random
 
 Array = NDArray[Any]
@@ -31,7 +32,7 @@ def shuffled(train: Array, n: int, rng: Random) -> Array:
     if train.dtype == object:
         steps = np.concatenate(list(train))
         wanted = [train[k] for k in rng.integers(len(train), n)]
-        return _objects([steps[rng.integers(len(steps), len(s))] for s in wanted])
+        return objects(steps[rng.integers(len(steps), len(s))] for s in wanted)
     rows = train.reshape(len(train), -1)
     columns = [column[rng.integers(len(rows), n)] for column in rows.T]
     return np.stack(columns, 1).reshape(n, *train.shape[1:])
@@ -67,9 +68,3 @@ def with_gaps(draws: Array, real: Array) -> Array:
     if not gaps.any() or np.isnan(np.asarray(draws, np.float64)).any():
         return draws
     return np.where(gaps[np.arange(len(draws)) % len(real)], np.nan, draws)
-
-
-def _objects(some: list[Array]) -> Array:
-    found = np.empty(len(some), dtype=object)
-    found[:] = some
-    return found

@@ -253,9 +253,8 @@ class Sequences:
 
     def _codes(self, s: Array) -> NDArray[np.int64]:
         """The place of each symbol; behind all others what training does not have, or is missing: (T,)."""
-        steps = _steps(s)[:, 0]
-        place = np.searchsorted(self._symbols, steps).clip(max=len(self._symbols) - 1)
-        codes: NDArray[np.int64] = np.where(self._symbols[place] == steps, place, len(self._symbols))
+        steps, symbols = _steps(s)[:, 0], self._symbols
+        codes: NDArray[np.int64] = np.where(np.isin(steps, symbols), np.searchsorted(symbols, steps), len(symbols))
         return codes
 
     def _pairs(self, s: Array) -> Array:

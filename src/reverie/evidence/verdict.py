@@ -80,7 +80,7 @@ def caught(draws: Draws) -> str:
     """The smallest planted defects that would have been caught."""
     if not draws.power:
         return ""
-    if draws.power[0].strength == 0:
+    if draws.power[0].void:
         return (
             f"With {draws.power[0].n:,} examples of each, such tests tell training examples from held-out ones without "
             "any planted defect: the splits differ, by themselves or by chance, so that what is caught means nothing."

@@ -49,7 +49,8 @@ from reverie.learning.loop import Training
 from reverie.learning.sequences import Sequences
 from reverie.learning.starts import broad, clusters, refit
 from reverie.model import ROWS, Array
-from reverie.models.ragged import SequenceModel, as_given, asked_lengths, few_enough, is_one, objects
+from reverie.models.ragged import SequenceModel, as_given, asked_lengths, few_enough, is_one
+from reverie.objects import objects
 from reverie.parameters import Count, Device, Floor, NonNegative, Positive, at_least
 from reverie.random import Random
 from reverie.units import Blocks, Categorical, FullGaussian, Gaussian, correlated, degrees

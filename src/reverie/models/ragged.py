@@ -21,6 +21,7 @@ from reverie.errors import DataError, UsageError
 from reverie.evidence.likelihood import Report, estimate
 from reverie.learning.sequences import Sequences
 from reverie.model import FARTHEST, Array
+from reverie.objects import objects
 from reverie.parameters import at_least
 from reverie.random import Random
 
@@ -253,16 +254,6 @@ def asked_lengths(length: Any, n: int) -> Tensor:
     if sum(lengths.tolist()) > MOST_STEPS:
         raise UsageError(f"length={length!r}: at most {MOST_STEPS:,} steps are drawn in one call; ask for less")
     return torch.from_numpy(lengths.astype(np.int64))
-
-
-def objects(arrays: Iterable[Array]) -> Array:
-    """Arrays in an array of objects (n,), also where all have one shape."""
-    parts = list(arrays)
-    found = np.empty(len(parts), dtype=object)
-    found[:] = parts if len({part.shape for part in parts}) > 1 else None
-    for k, part in enumerate(parts):
-        found[k] = part
-    return found
 
 
 def as_given(X: Any, parts: list[Array]) -> Any:

@@ -86,7 +86,6 @@ def build(run: Run, *, seed: int = 0) -> str:
         "figures": figures.rows(evidence) if evidence else [],
         "overview": figures.overview(evidence) if evidence else [],
         "meanings": figures.verdicts(evidence) if evidence else [],
-        "kinds": figures.KINDS,
         "folder": _folder(run),
         "facts": _facts(run, cls.__name__, model),
         "curves": curves.panels(cls.curves, run.history()),

@@ -83,7 +83,7 @@ class Section:
 
 def of(draws: Draws) -> Section:
     """The section of a model's draws."""
-    copied, void = draws.memorisation, any(caught.strength == 0 for caught in draws.power)
+    copied, void = draws.memorisation, any(caught.void for caught in draws.power)
     return Section(
         split=draws.split,
         n=draws.resemblance.n,

@@ -32,6 +32,8 @@ VERDICTS = {
     "off; rely on its low end at most.",
     "converged": "The bound no longer rises with the number of samples: doubling it brings at most a tenth of a nat, "
     "which is where “high” lies. What no sample ever proposes is missed at any number.",
+    "sandwiched": "Annealing forward and in reverse, on examples that the model itself drew, leaves at most a tenth of "
+    "a nat between both bounds: those are examples whose codes are known, and data may be harder.",
     "estimated": "Chance is left in the figure: the hidden units of each example were summed out by annealing. Low and "
     "high are three standard errors of that away.",
 }
@@ -80,8 +82,8 @@ def rows(evidence: Evidence) -> list[Row]:
 
 
 def verdicts(evidence: Evidence) -> list[tuple[str, str]]:
-    """The verdict words that occur, with what each means."""
-    found = {figure.estimate.verdict for figure in evidence.figures}
+    """The verdict words on the model's own figures, with what each means."""
+    found = {figure.estimate.verdict for figure in evidence.figures if figure.role in _MARKS}
     said = [(word, meaning) for word, meaning in VERDICTS.items() if word in found]
     return [*said, ("low and high", ANNEALING)] if found & {"consistent", "inconsistent"} else said
 

@@ -9,24 +9,14 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from reverie.random import Random
-from reverie.units.independent import Independent
+from reverie.units.independent import Itself
 
 
 @dataclass(frozen=True)
-class Bernoulli(Independent):
+class Bernoulli(Itself):
     """Binary variables: T(x) = x, A(η) = Σ log(1 + e^η)."""
 
     size: int
-
-    @property
-    def parameters(self) -> int:
-        """Number of natural parameters, D."""
-        return self.size
-
-    @property
-    def linear(self) -> int:
-        """All of them."""
-        return self.size
 
     @property
     def configurations(self) -> int:
@@ -38,21 +28,9 @@ class Bernoulli(Independent):
         bits = torch.arange(self.size, device=numbers.device)
         return (numbers.unsqueeze(1) >> bits & 1).to(torch.get_default_dtype())
 
-    def statistics(self, x: Tensor) -> Tensor:
-        """(…, D) -> (…, D)."""
-        return x
-
     def log_normalisers(self, eta: Tensor) -> Tensor:
         """(…, D) -> (…, D) nats."""
         return softplus(eta)
-
-    def present(self, there: Tensor) -> Tensor:
-        """(…, D) -> (…, D)."""
-        return there
-
-    def flat(self, eta: Tensor) -> Tensor:
-        """Natural parameters that favour no value: zeros."""
-        return torch.zeros_like(eta)
 
     def log_prob(self, x: Tensor, eta: Tensor) -> Tensor:
         """(…, D), (…, D) -> (…,) nats, exact."""

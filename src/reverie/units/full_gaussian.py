@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -10,10 +9,11 @@ from torch import Tensor
 
 from reverie.random import Random
 from reverie.units.gaussian import LOG_2PI
+from reverie.units.independent import Uncountable
 
 
 @dataclass(frozen=True)
-class FullGaussian:
+class FullGaussian(Uncountable):
     """A normal vector: T(x) = (x, xxᵀ), η = (Λμ, −½Λ) with the precision matrix Λ = Σ⁻¹, row by row.
 
     Its variables depend on each other, so what is missing is integrated out, or drawn, by the precision matrix: given
@@ -31,11 +31,6 @@ class FullGaussian:
     def linear(self) -> int:
         """The first D."""
         return self.size
-
-    @property
-    def configurations(self) -> float:
-        """Infinitely many."""
-        return math.inf
 
     def natural(self, loc: Tensor, covariance: Tensor) -> Tensor:
         """η of a mean (…, D) and a covariance matrix (…, D, D): (…, D + D²)."""
@@ -70,10 +65,6 @@ class FullGaussian:
     def rise(self, eta: Tensor, start: float | Tensor, end: float | Tensor) -> Tensor:
         """Not defined: where η vanishes there is no normaliser."""
         raise TypeError("a Gaussian with a covariance of its own cannot be scaled to nothing; see UnitGaussian")
-
-    def configuration(self, numbers: Tensor) -> Tensor:
-        """Not defined: real values cannot be numbered."""
-        raise TypeError("real values cannot be enumerated")
 
     def flat(self, eta: Tensor) -> Tensor:
         """The same mean with four times the covariance, since nothing on the whole space is flat."""

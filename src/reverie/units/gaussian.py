@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from reverie.random import Random
-from reverie.units.independent import Independent
+from reverie.units.independent import Independent, Uncountable
 
 LOG_2PI = math.log(2 * math.pi)
 
 
 @dataclass(frozen=True)
-class Gaussian(Independent):
+class Gaussian(Uncountable, Independent):
     """Normal variables: T(x) = (x, x²), η = (μ/σ², −1/(2σ²)), A(η) = Σ −η₁²/(4η₂) − ½ log(−2η₂) + ½ log 2π."""
 
     size: int
@@ -29,11 +29,6 @@ class Gaussian(Independent):
     def linear(self) -> int:
         """The first D."""
         return self.size
-
-    @property
-    def configurations(self) -> float:
-        """Infinitely many."""
-        return math.inf
 
     def natural(self, loc: Tensor, scale: Tensor) -> Tensor:
         """η of a mean and a standard deviation: (…, D), (…, D) -> (…, 2D)."""
@@ -67,10 +62,6 @@ class Gaussian(Independent):
     def rise(self, eta: Tensor, start: float | Tensor, end: float | Tensor) -> Tensor:
         """Not defined: where η vanishes there is no normaliser."""
         raise TypeError("a Gaussian layer with a variance of its own cannot be scaled to nothing; see UnitGaussian")
-
-    def configuration(self, numbers: Tensor) -> Tensor:
-        """Not defined: real values cannot be numbered."""
-        raise TypeError("real values cannot be enumerated")
 
     def log_prob(self, x: Tensor, eta: Tensor) -> Tensor:
         """(…, D), (…, 2D) -> (…,) nats, exact; computed from (x − μ)/σ, which does not cancel."""

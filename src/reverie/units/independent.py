@@ -1,7 +1,8 @@
-"""What units share whose variables do not depend on each other: gaps, sums and draws, variable by variable."""
+"""What units share: variables that do not depend on each other, are their own statistics, or cannot be counted."""
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
@@ -81,6 +82,47 @@ class Independent(ABC):
             rng: the stream to draw from.
         """
         return torch.where(x.isnan(), self.sample(eta[which], rng).to(x.dtype), x)
+
+
+class Itself(Independent):
+    """Blocks whose values are their own statistics, T(x) = x, so that every natural parameter is linear."""
+
+    size: int
+
+    @property
+    def parameters(self) -> int:
+        """Number of natural parameters, D."""
+        return self.size
+
+    @property
+    def linear(self) -> int:
+        """All of them."""
+        return self.size
+
+    def statistics(self, x: Tensor) -> Tensor:
+        """(…, D) -> (…, D)."""
+        return x
+
+    def present(self, there: Tensor) -> Tensor:
+        """(…, D) -> (…, D)."""
+        return there
+
+    def flat(self, eta: Tensor) -> Tensor:
+        """Natural parameters that favour nothing beyond the base measure: zeros."""
+        return torch.zeros_like(eta)
+
+
+class Uncountable:
+    """Blocks of real variables, whose values no number can name."""
+
+    @property
+    def configurations(self) -> float:
+        """Infinitely many."""
+        return math.inf
+
+    def configuration(self, numbers: Tensor) -> Tensor:
+        """Not defined: real values cannot be numbered."""
+        raise TypeError("real values cannot be enumerated")
 
 
 def seen(x: Tensor) -> tuple[Tensor, Tensor | None]:

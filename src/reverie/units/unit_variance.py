@@ -10,49 +10,18 @@ from torch import Tensor
 
 from reverie.random import Random
 from reverie.units.gaussian import LOG_2PI
-from reverie.units.independent import Independent
+from reverie.units.independent import Itself, Uncountable
 
 
 @dataclass(frozen=True)
-class OfUnitVariance(Independent):
+class OfUnitVariance(Uncountable, Itself):
     """What real units share whose base measure is e^(−x²/2): T(x) = x, and every natural parameter is linear."""
 
     size: int
 
-    @property
-    def parameters(self) -> int:
-        """Number of natural parameters, D."""
-        return self.size
-
-    @property
-    def linear(self) -> int:
-        """All of them."""
-        return self.size
-
-    @property
-    def configurations(self) -> float:
-        """Infinitely many."""
-        return math.inf
-
-    def statistics(self, x: Tensor) -> Tensor:
-        """(…, D) -> (…, D)."""
-        return x
-
     def log_likelihoods(self, x: Tensor, eta: Tensor) -> Tensor:
         """With log h(x) = −½x² besides: (B, D) with NaN for what is missing, (K, D) -> (B, K) nats."""
         return super().log_likelihoods(x, eta) - 0.5 * x.to(eta.dtype).square().nansum(1, keepdim=True)
-
-    def present(self, there: Tensor) -> Tensor:
-        """(…, D) -> (…, D)."""
-        return there
-
-    def flat(self, eta: Tensor) -> Tensor:
-        """Natural parameters of the base measure alone: zeros."""
-        return torch.zeros_like(eta)
-
-    def configuration(self, numbers: Tensor) -> Tensor:
-        """Not defined: real values cannot be numbered."""
-        raise TypeError("real values cannot be enumerated")
 
 
 @dataclass(frozen=True)
